@@ -1,0 +1,362 @@
+//! What goes into the speaker and what comes out: the machine's two doors as types.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rib::message::Reachability;
+use rib::{AddressFamily, Protocol, RouteBatch};
+
+use crate::config::SpeakerConfig;
+use crate::session::{ConnId, DownReason};
+use crate::wire::attr::PathAttributes;
+
+/// Everything a speaker can be told, but for received octets ([`crate::speaker::Speaker::receive`]).
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A new configuration: the difference to the running one is carried out.
+    Configure(Box<SpeakerConfig>),
+    /// Somebody connected to us.
+    Accepted {
+        /// The carrier's number for the connection.
+        conn: ConnId,
+        /// Their end.
+        remote: SocketAddr,
+        /// Our end.
+        local: SocketAddr,
+    },
+    /// A connection that [`Output::Connect`] asked for stands.
+    Connected {
+        /// The number given in the request.
+        conn: ConnId,
+        /// Our end.
+        local: SocketAddr,
+    },
+    /// A connection that [`Output::Connect`] asked for could not be made.
+    ConnectFailed {
+        /// The number given in the request.
+        conn: ConnId,
+        /// For people.
+        error: String,
+    },
+    /// A connection ended from the other side, or failed.
+    Closed {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Our own routes: services, redistribution.
+    Local(LocalBatch),
+    /// How next hops are reached now.
+    Reach(Vec<Reachability>),
+    /// An operator's wish.
+    Command(Command),
+    /// A deadline passed, or work is left over from a budget.
+    Work,
+}
+
+/// An operator's wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Enable or disable a neighbor until told otherwise.
+    SetEnabled {
+        /// Which.
+        neighbor: IpAddr,
+        /// The new state.
+        enabled: bool,
+        /// Sent with a shutdown (RFC 9003).
+        message: String,
+    },
+    /// Cease and start anew (RFC 4486 §4, administrative reset).
+    Reset {
+        /// Which.
+        neighbor: IpAddr,
+    },
+    /// Re-evaluate what was learned, by route refresh if nothing is kept.
+    SoftIn {
+        /// Which.
+        neighbor: IpAddr,
+    },
+    /// Send everything again.
+    SoftOut {
+        /// Which.
+        neighbor: IpAddr,
+    },
+    /// Withdraw our own routes and close every session (Cease, administrative shutdown).
+    Shutdown,
+}
+
+/// A route of our own, to be announced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LocalRoute {
+    /// What it is: policies match on it, and services are exported to neighbors without an export policy.
+    pub protocol: Protocol,
+    /// MED to start with.
+    pub med: Option<u32>,
+    /// Times our AS number is prepended beside the one due.
+    pub prepend: u8,
+    /// Communities (RFC 1997).
+    pub communities: Vec<u32>,
+    /// Large communities (RFC 8092).
+    pub large_communities: Vec<[u32; 3]>,
+    /// Extended communities (RFC 4360).
+    pub extended_communities: Vec<[u8; 8]>,
+    /// Next hop if not our own address towards each neighbor.
+    pub next_hop: Option<IpAddr>,
+}
+
+/// Changes to our own routes. They overtake all bulk work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalBatch {
+    /// Prefix and the new route, `None` to withdraw.
+    pub changes: Vec<(IpNet, Option<Arc<LocalRoute>>)>,
+}
+
+/// What the speaker asks its carrier to do. Octets to send are not here: they are pulled per connection
+/// ([`crate::speaker::Speaker::transmit`]), so that what a slow neighbor has not taken stays where it can coalesce.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Open a TCP connection and report with this number.
+    Connect {
+        /// The number to report with.
+        conn: ConnId,
+        /// Where to.
+        remote: SocketAddr,
+        /// From which address, if it matters.
+        local: Option<IpAddr>,
+        /// Time to live: 1 to a directly connected external neighbor, more for multihop, `None` = the host's default.
+        ttl: Option<u8>,
+    },
+    /// Send what [`crate::speaker::Speaker::transmit`] still has for the connection, then close it.
+    Close {
+        /// Which.
+        conn: ConnId,
+    },
+    /// The connection has something to transmit.
+    Writable {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Routes for the shared RIB.
+    Rib(RouteBatch),
+    /// Follow these next hops, and those no longer.
+    Track {
+        /// New addresses.
+        add: Vec<IpAddr>,
+        /// Addresses no path uses any more.
+        remove: Vec<IpAddr>,
+    },
+    /// Something people want to see.
+    Event(Event),
+    /// After [`Command::Shutdown`]: every session is closed and every last octet handed out.
+    Finished,
+}
+
+/// Something people want to see.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A neighbor's session changed.
+    Neighbor {
+        /// Which.
+        neighbor: IpAddr,
+        /// The state before.
+        from: SessionState,
+        /// The state now.
+        to: SessionState,
+        /// Why it fell, if it did.
+        reason: Option<DownReason>,
+    },
+    /// A connection from an address that is no neighbor was refused.
+    UnknownPeer {
+        /// Its address.
+        remote: IpAddr,
+    },
+    /// A route or message was treated by RFC 7606 without a reset.
+    UpdateFault {
+        /// Who sent it.
+        neighbor: IpAddr,
+        /// What was wrong and what was done.
+        what: String,
+    },
+}
+
+/// The states of RFC 4271 §8.2.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// No resources, no connection.
+    Idle,
+    /// Waiting for a connection of ours.
+    Connect,
+    /// Waiting to try again, or for theirs.
+    Active,
+    /// OPEN sent.
+    OpenSent,
+    /// OPEN accepted, waiting for KEEPALIVE.
+    OpenConfirm,
+    /// Exchanging routes.
+    Established,
+}
+
+/// What can be asked of a speaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// All neighbors, or one.
+    Neighbors(Option<IpAddr>),
+    /// A page of what a neighbor said, before and after import policy.
+    AdjIn {
+        /// Whose.
+        neighbor: IpAddr,
+        /// Which family.
+        family: AddressFamily,
+        /// Start after this prefix.
+        after: Option<IpNet>,
+        /// At most so many routes.
+        limit: usize,
+    },
+    /// A page of what a neighbor was told.
+    AdjOut {
+        /// Whose.
+        neighbor: IpAddr,
+        /// Which family.
+        family: AddressFamily,
+        /// Start after this prefix.
+        after: Option<IpNet>,
+        /// At most so many routes.
+        limit: usize,
+    },
+    /// Every path to a prefix, in the order of the decision, and why it is or is not announced to `neighbor`.
+    Explain {
+        /// The exact prefix.
+        prefix: IpNet,
+        /// For whom the export is explained; all neighbors if none is named.
+        neighbor: Option<IpAddr>,
+    },
+    /// Sizes.
+    Summary,
+}
+
+/// The answer to a [`Query`], variant by variant.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// To [`Query::Neighbors`].
+    Neighbors(Vec<NeighborView>),
+    /// To [`Query::AdjIn`] and [`Query::AdjOut`].
+    Paths {
+        /// The page, in prefix order.
+        paths: Vec<PathView>,
+        /// Where the next page begins (give it as `after`); `None` at the end.
+        next: Option<IpNet>,
+    },
+    /// To [`Query::Explain`].
+    Explain(Explanation),
+    /// To [`Query::Summary`].
+    Summary(Summary),
+    /// The neighbor named does not exist.
+    NoSuchNeighbor(IpAddr),
+}
+
+/// A neighbor as people and programs see it.
+#[derive(Clone, Debug)]
+pub struct NeighborView {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its configured or learned AS.
+    pub asn: Option<u32>,
+    /// For people.
+    pub description: String,
+    /// The state.
+    pub state: SessionState,
+    /// Administratively up.
+    pub enabled: bool,
+    /// How long in Established.
+    pub up_for: Option<Duration>,
+    /// Our end of the connection.
+    pub local: Option<SocketAddr>,
+    /// Its BGP Identifier.
+    pub router_id: Option<Ipv4Addr>,
+    /// Negotiated hold time.
+    pub hold_time: Option<Duration>,
+    /// Families in use on this session.
+    pub families: Vec<AddressFamily>,
+    /// Prefixes held from it.
+    pub received: u64,
+    /// Of those, accepted by the import policy.
+    pub accepted: u64,
+    /// Prefixes it has been told.
+    pub advertised: u64,
+    /// UPDATE messages from it.
+    pub updates_in: u64,
+    /// UPDATE messages to it.
+    pub updates_out: u64,
+    /// Messages of any type from it and to it.
+    pub messages: (u64, u64),
+    /// Times the session was established.
+    pub established_count: u64,
+    /// Why it last fell.
+    pub last_down: Option<DownReason>,
+    /// Why nothing is imported, exported or connected, if so: RFC 8212, disabled, no answer, …
+    pub notes: Vec<String>,
+}
+
+/// A path as people and programs see it.
+#[derive(Clone, Debug)]
+pub struct PathView {
+    /// The destination.
+    pub prefix: IpNet,
+    /// The neighbor it is from, `None` if our own.
+    pub from: Option<IpAddr>,
+    /// Attributes as received (adj-in) or as sent (adj-out).
+    pub attributes: Arc<PathAttributes>,
+    /// Attributes after import policy; `None` if rejected. Absent for adj-out.
+    pub imported: Option<Arc<PathAttributes>>,
+    /// It is the prefix's best path.
+    pub best: bool,
+}
+
+/// Every path to a prefix and its fate.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The prefix.
+    pub prefix: IpNet,
+    /// The paths, best first.
+    pub candidates: Vec<Candidate>,
+    /// For each neighbor asked for: announced or not, and by which rule.
+    pub exports: Vec<ExportVerdict>,
+}
+
+/// One path and the rule that chose or rejected it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The path.
+    pub path: PathView,
+    /// Reads after "because": `higher LOCAL_PREF`, `next hop 10.0.0.1 is unreachable`, `rejected by policy from-transit, rule 2`.
+    pub reason: String,
+    /// Chosen, or of those used together with it.
+    pub chosen: bool,
+}
+
+/// Whether a neighbor is told, and why.
+#[derive(Clone, Debug)]
+pub struct ExportVerdict {
+    /// Whom.
+    pub neighbor: IpAddr,
+    /// Told or not.
+    pub announced: bool,
+    /// The rule: `policy to-transit, rule 1`, `RFC 8212: no export policy`, `split horizon`, `NO_EXPORT`.
+    pub reason: String,
+    /// What it is told.
+    pub attributes: Option<Arc<PathAttributes>>,
+}
+
+/// Sizes of a speaker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Prefixes with at least one path, by family.
+    pub prefixes: (usize, usize),
+    /// Paths, by family.
+    pub paths: (usize, usize),
+    /// Distinct attribute sets.
+    pub attribute_sets: usize,
+    /// Export groups.
+    pub groups: usize,
+}

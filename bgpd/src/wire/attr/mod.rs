@@ -1,0 +1,126 @@
+//! Path attributes as values (RFC 4271 §4.3, §5).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+/// ORIGIN (RFC 4271 §5.1.1); lower is preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Origin {
+    /// Interior to the originating AS.
+    Igp = 0,
+    /// Learned by EGP (RFC 904).
+    Egp = 1,
+    /// By other means.
+    Incomplete = 2,
+}
+
+/// The kind of an AS_PATH segment (RFC 4271 §4.3 b, RFC 5065 §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SegmentKind {
+    /// Unordered set.
+    Set = 1,
+    /// Ordered sequence.
+    Sequence = 2,
+    /// Ordered, within the confederation.
+    ConfedSequence = 3,
+    /// Unordered, within the confederation.
+    ConfedSet = 4,
+}
+
+/// One segment of an AS_PATH.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Segment {
+    /// Its kind.
+    pub kind: SegmentKind,
+    /// Its AS numbers, four octets each whatever the session carried.
+    pub asns: SmallVec<[u32; 6]>,
+}
+
+/// AS_PATH (RFC 4271 §5.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AsPath {
+    /// Segments, the nearest AS first.
+    pub segments: SmallVec<[Segment; 1]>,
+}
+
+/// AGGREGATOR (RFC 4271 §5.1.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Aggregator {
+    /// AS of the aggregating speaker.
+    pub asn: u32,
+    /// Its BGP Identifier.
+    pub router_id: Ipv4Addr,
+}
+
+/// The next hop as the session carried it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NextHopAttr {
+    /// NEXT_HOP, or MP_REACH with 4 octets.
+    V4(Ipv4Addr),
+    /// MP_REACH with 16 or 32 octets (RFC 2545 §3): the global address and, on a shared link, the link-local one.
+    V6 {
+        /// Global (or the only) address.
+        global: Ipv6Addr,
+        /// Link-local address.
+        link_local: Option<Ipv6Addr>,
+    },
+}
+
+impl NextHopAttr {
+    /// The address that routes resolve through.
+    #[must_use]
+    pub fn addr(self) -> IpAddr {
+        match self {
+            Self::V4(addr) => IpAddr::V4(addr),
+            Self::V6 { global, .. } => IpAddr::V6(global),
+        }
+    }
+}
+
+/// An attribute this speaker does not know, carried on if transitive (RFC 4271 §5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UnknownAttribute {
+    /// Flags as received; Partial is set on the way out.
+    pub flags: u8,
+    /// Type code.
+    pub code: u8,
+    /// Value.
+    pub value: Bytes,
+}
+
+/// The attributes of a path. Equal sets are equal values: communities are sorted and unique.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathAttributes {
+    /// ORIGIN.
+    pub origin: Origin,
+    /// AS_PATH, reconciled with AS4_PATH (RFC 6793 §4.2.3).
+    pub as_path: AsPath,
+    /// NEXT_HOP or the next hop of MP_REACH_NLRI.
+    pub next_hop: NextHopAttr,
+    /// MULTI_EXIT_DISC; lower is preferred.
+    pub med: Option<u32>,
+    /// LOCAL_PREF; higher is preferred. Only between internal speakers.
+    pub local_pref: Option<u32>,
+    /// ATOMIC_AGGREGATE.
+    pub atomic_aggregate: bool,
+    /// AGGREGATOR, reconciled with AS4_AGGREGATOR.
+    pub aggregator: Option<Aggregator>,
+    /// COMMUNITIES (RFC 1997).
+    pub communities: Vec<u32>,
+    /// EXTENDED COMMUNITIES (RFC 4360), and their IPv6 form is carried as unknown.
+    pub extended_communities: Vec<[u8; 8]>,
+    /// LARGE_COMMUNITY (RFC 8092).
+    pub large_communities: Vec<[u32; 3]>,
+    /// ORIGINATOR_ID (RFC 4456).
+    pub originator_id: Option<Ipv4Addr>,
+    /// CLUSTER_LIST (RFC 4456).
+    pub cluster_list: Vec<Ipv4Addr>,
+    /// ONLY_TO_CUSTOMER (RFC 9234).
+    pub only_to_customer: Option<u32>,
+    /// Unknown transitive attributes, by code.
+    pub unknown: Vec<UnknownAttribute>,
+}

@@ -1,0 +1,77 @@
+//! The one trait a data plane implements.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use rib::{FibFault, FibRoute, Forwarding, NextHopId, NextHopOp};
+
+/// What a data plane can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Most routes over both families; `None` if only memory bounds it.
+    pub routes: Option<usize>,
+    /// Most legs of one next-hop object.
+    pub legs: usize,
+}
+
+/// Something a data plane refused, by its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A route was not written; the others of the batch were.
+    Route(IpNet, FibFault),
+    /// A next-hop object was not written; routes that use it fail too.
+    NextHop(NextHopId, FibFault),
+}
+
+/// A route of ours that the data plane holds, as its own dump says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The destination.
+    pub prefix: IpNet,
+    /// How it forwards: compared with what is desired, so that equal routes are adopted untouched.
+    pub forwarding: Forwarding,
+    /// The next-hop object it refers to, if the data plane has such objects and the number is one of ours.
+    pub next_hop: Option<NextHopId>,
+}
+
+/// Why a whole batch could not be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// The privilege is missing; says which and how to do without.
+    #[error("{0}")]
+    Privilege(String),
+    /// The connection to the data plane is lost: everything must be dumped and sent anew.
+    #[error("connection to the data plane lost: {0}")]
+    Lost(String),
+}
+
+/// A data plane. Owned by one thread; calls may block in the kernel but not wait for peers.
+pub trait FibBackend: Send {
+    /// The name in configuration, API and metrics: `kernel`, `xdp`, `dpdk`, `fpm`, `memory`.
+    fn name(&self) -> &'static str;
+
+    /// What it can hold.
+    fn capacity(&self) -> Capacity;
+
+    /// Creates or replaces next-hop objects, then writes routes, then removes unused objects, in that order, and appends
+    /// to `refused` what was not done. On return everything else is in force.
+    ///
+    /// # Errors
+    /// When nothing can be said about the batch as a whole.
+    fn apply(
+        &mut self,
+        next_hops: &[NextHopOp],
+        routes: &[FibRoute],
+        unused: &[NextHopId],
+        refused: &mut Vec<Refusal>,
+    ) -> Result<(), BackendError>;
+
+    /// Calls `each` for every route of ours that the data plane holds.
+    ///
+    /// # Errors
+    /// When the data plane could not be read.
+    fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError>;
+
+    /// Told of every address that became local to this host or ceased to be: local routes are acknowledged by it.
+    fn local_address(&mut self, addr: IpAddr, present: bool);
+}

@@ -1,0 +1,4 @@
+//! The simulator and the lab: what the suites in `tests/` stand on.
+
+pub mod lab;
+pub mod sim;
