@@ -7,9 +7,15 @@ pub mod delta;
 pub mod family;
 pub mod message;
 pub mod nexthop;
+pub mod query;
+pub mod rib;
 pub mod route;
+pub mod watch;
 
 pub use delta::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, NextHopOp};
 pub use family::{AddressFamily, Family, V4, V6};
 pub use nexthop::{Discard, Forwarding, IfIndex, Leg, NextHop, NextHopId, NextHopSet, ResolvedLeg};
+pub use query::WalkQuery;
+pub use rib::{Rib, RibConfig};
 pub use route::{AdminDistance, Metric, Protocol, Route, RouteBatch, RouteChange, Source};
+pub use watch::{Pulled, WatchFilter, WatchId};
