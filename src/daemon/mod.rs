@@ -1,1 +1,3 @@
-//! Being built.
+//! The daemon: every part of a node started, wired and stopped.
+
+pub mod handles;
