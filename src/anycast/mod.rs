@@ -6,6 +6,7 @@
 
 pub mod controller;
 mod gate;
+mod member;
 pub mod safety;
 pub mod service;
 pub mod task;

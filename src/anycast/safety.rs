@@ -14,7 +14,7 @@ pub struct WithdrawalBudget {
 }
 
 impl WithdrawalBudget {
-    /// Sets the limit to so many withdrawals in so long; `None` = no limit. What was taken before still counts.
+    /// Sets the limit to so many withdrawals in so long; `None` = no limit. What was taken under a limit before still counts.
     pub fn configure(&mut self, limit: Option<(u32, Duration)>) {
         self.limit = limit;
     }

@@ -114,7 +114,10 @@ impl ServiceSpec {
     /// # Errors
     /// A sentence naming the key and what would be right.
     pub fn validate(&self) -> Result<(), String> {
-        if self.name.is_empty() || self.name.len() > 128 || self.name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if self.name.is_empty()
+            || self.name.len() > 128
+            || self.name.chars().any(|c| c.is_control() || c.is_whitespace())
+        {
             return Err(format!("name {:?} must be 1 to 128 characters without blanks", self.name));
         }
         if self.vips.is_empty() {
@@ -198,4 +201,3 @@ pub enum OperatorError {
     #[error("the daemon is stopping")]
     Stopping,
 }
-

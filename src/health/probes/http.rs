@@ -3,7 +3,7 @@
 //! Redirects are not followed: the expected status may well be 301, and a check must not be led to another host.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -32,6 +32,11 @@ impl HttpUrl {
     /// If the path is none.
     pub fn at(target: SocketAddr, path: &str) -> Result<Self, String> {
         format!("http://{target}{path}").parse()
+    }
+
+    /// The host, if it is an address.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
     }
 
     /// The Host header (RFC 9110 §7.2): IPv6 in brackets, the port unless it is 80.

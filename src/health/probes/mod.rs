@@ -1,6 +1,7 @@
 //! The probes: one file per kind. Each is plain data and one `run` that says what was seen or why it failed.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 pub mod dns;
@@ -38,6 +39,17 @@ impl Probe {
         }
     }
 
+    /// The address that is asked, if the probe names one.
+    #[must_use]
+    pub fn target(&self) -> Option<IpAddr> {
+        match self {
+            Self::Dns(probe) => Some(probe.target.ip()),
+            Self::Http(probe) => probe.url.address(),
+            Self::Tcp(probe) => Some(probe.target.ip()),
+            Self::Exec(_) => None,
+        }
+    }
+
     /// One run, for at most `timeout`.
     ///
     /// # Errors
@@ -64,10 +76,7 @@ impl fmt::Display for Probe {
 }
 
 /// `run`, but no longer than `timeout`.
-async fn within(
-    timeout: Duration,
-    run: impl Future<Output = Result<String, String>>,
-) -> Result<String, String> {
+async fn within(timeout: Duration, run: impl Future<Output = Result<String, String>>) -> Result<String, String> {
     match tokio::time::timeout(timeout, run).await {
         Ok(outcome) => outcome,
         Err(_) => Err(format!("no answer within {timeout:?}")),

@@ -28,7 +28,8 @@ impl TcpProbe {
 
     pub(super) async fn run(&self) -> Result<String, String> {
         let target = self.target;
-        let mut stream = TcpStream::connect(target).await.map_err(|error| format!("cannot connect {target}: {error}"))?;
+        let mut stream =
+            TcpStream::connect(target).await.map_err(|error| format!("cannot connect {target}: {error}"))?;
         if let Some(octets) = &self.send {
             stream.write_all(octets).await.map_err(|error| format!("cannot send to {target}: {error}"))?;
         }
