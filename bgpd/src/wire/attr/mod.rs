@@ -1,4 +1,39 @@
 //! Path attributes as values (RFC 4271 §4.3, §5).
+//!
+//! [`scan()`] finds the bounds of the attributes in one pass, [`decode()`] makes [`PathAttributes`] of them by the rules
+//! of RFC 7606, [`PathAttributes::encode`] is its mirror. One file per attribute, one row per attribute in `table`.
+
+mod aggregator;
+pub mod as_path;
+mod atomic_aggregate;
+mod cluster_list;
+mod communities;
+pub mod community;
+mod decode;
+mod encode;
+mod extended_communities;
+mod fault;
+mod large_communities;
+mod local_pref;
+mod med;
+pub(crate) mod mp_reach;
+pub(crate) mod mp_unreach;
+mod next_hop;
+mod only_to_customer;
+mod origin;
+mod originator_id;
+mod scan;
+mod table;
+mod unknown;
+
+pub use community::{Community, ExtendedCommunity, LargeCommunity};
+pub use decode::{DecodeContext, Decoded, PeerKind, Target, check_without_routes, decode};
+pub use encode::EncodeContext;
+pub use fault::{AttrFault, FaultAction};
+pub use mp_reach::MpReach;
+pub use mp_unreach::MpUnreach;
+pub use scan::{Scan, Tlv, TlvIter, scan};
+pub use table::name;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -124,3 +159,92 @@ pub struct PathAttributes {
     /// Unknown transitive attributes, by code.
     pub unknown: Vec<UnknownAttribute>,
 }
+
+impl PathAttributes {
+    /// A path of our own: origin IGP, empty AS_PATH, nothing else.
+    #[must_use]
+    pub fn local(next_hop: NextHopAttr) -> Self {
+        Self {
+            origin: Origin::Igp,
+            as_path: AsPath::default(),
+            next_hop,
+            med: None,
+            local_pref: None,
+            atomic_aggregate: false,
+            aggregator: None,
+            communities: Vec::new(),
+            extended_communities: Vec::new(),
+            large_communities: Vec::new(),
+            originator_id: None,
+            cluster_list: Vec::new(),
+            only_to_customer: None,
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Adds `community`, keeping the list sorted and unique.
+    pub fn add_community(&mut self, community: u32) {
+        if let Err(at) = self.communities.binary_search(&community) {
+            self.communities.insert(at, community);
+        }
+    }
+
+    /// Whether `community` is there.
+    #[must_use]
+    pub fn has_community(&self, community: u32) -> bool {
+        self.communities.binary_search(&community).is_ok()
+    }
+}
+
+/// Attribute type codes.
+pub mod code {
+    /// ORIGIN.
+    pub const ORIGIN: u8 = 1;
+    /// AS_PATH.
+    pub const AS_PATH: u8 = 2;
+    /// NEXT_HOP.
+    pub const NEXT_HOP: u8 = 3;
+    /// MULTI_EXIT_DISC.
+    pub const MED: u8 = 4;
+    /// LOCAL_PREF.
+    pub const LOCAL_PREF: u8 = 5;
+    /// ATOMIC_AGGREGATE.
+    pub const ATOMIC_AGGREGATE: u8 = 6;
+    /// AGGREGATOR.
+    pub const AGGREGATOR: u8 = 7;
+    /// COMMUNITIES.
+    pub const COMMUNITIES: u8 = 8;
+    /// ORIGINATOR_ID.
+    pub const ORIGINATOR_ID: u8 = 9;
+    /// CLUSTER_LIST.
+    pub const CLUSTER_LIST: u8 = 10;
+    /// MP_REACH_NLRI.
+    pub const MP_REACH: u8 = 14;
+    /// MP_UNREACH_NLRI.
+    pub const MP_UNREACH: u8 = 15;
+    /// EXTENDED COMMUNITIES.
+    pub const EXTENDED_COMMUNITIES: u8 = 16;
+    /// AS4_PATH.
+    pub const AS4_PATH: u8 = 17;
+    /// AS4_AGGREGATOR.
+    pub const AS4_AGGREGATOR: u8 = 18;
+    /// LARGE_COMMUNITY.
+    pub const LARGE_COMMUNITIES: u8 = 32;
+    /// ONLY_TO_CUSTOMER.
+    pub const ONLY_TO_CUSTOMER: u8 = 35;
+}
+
+/// Attribute flags (RFC 4271 §4.3 a).
+pub mod flags {
+    /// Optional, not well-known.
+    pub const OPTIONAL: u8 = 0x80;
+    /// Transitive.
+    pub const TRANSITIVE: u8 = 0x40;
+    /// Somebody on the way did not know it.
+    pub const PARTIAL: u8 = 0x20;
+    /// The length has two octets.
+    pub const EXTENDED_LENGTH: u8 = 0x10;
+}
+
+#[cfg(test)]
+mod tests;
