@@ -325,6 +325,7 @@ impl Member {
     }
 
     fn settle(&mut self, now: Instant, common: &mut Common, out: &mut Outbox) {
+        let check_orders = self.settle_checks(now, common);
         let draining = matches!(self.life, Life::Draining { .. });
         let wish = match self.unwanted() {
             Some(why) if self.life.is_active() => Wish::Up(Err(why)),
@@ -341,7 +342,7 @@ impl Member {
             steps.extend(step.map(|step| (vip.prefix, step)));
         }
         moves.flush(out);
-        self.settle_checks(now, common, out);
+        out.extend(check_orders);
         self.was_announced |= self.is_announced();
         let state = self.current_state();
         let changed = state != self.state;
@@ -355,25 +356,32 @@ impl Member {
         self.record_steps(now, steps, common, out);
     }
 
-    /// Starts and stops checks so that exactly the configured ones run while the service is active.
-    fn settle_checks(&mut self, now: Instant, common: &mut Common, out: &mut Outbox) {
+    /// Makes exactly the configured checks run while the service is active; the orders for the scheduler.
+    ///
+    /// A check that is new to a service on air starts as risen and has `fall` runs to disagree: a reload that changes a
+    /// check must not take a healthy service down at every site at once.
+    fn settle_checks(&mut self, now: Instant, common: &mut Common) -> Vec<Output> {
         let wanted: &[CheckSpec] = if self.life.is_active() { &self.spec.checks } else { &[] };
         if self.checks.len() == wanted.len() && self.checks.iter().zip(wanted).all(|(check, spec)| check.spec == *spec)
         {
-            return;
+            return Vec::new();
         }
+        let on_air = self.is_announced();
+        let mut orders = Vec::new();
         let mut before = std::mem::take(&mut self.checks);
         for spec in wanted {
             let kept = before.iter().position(|check| check.spec == *spec).map(|index| before.swap_remove(index));
             let check = kept.unwrap_or_else(|| {
                 let id = common.next_check();
-                out.push(Output::StartCheck { check: id, service: Arc::clone(&self.spec.name), spec: spec.clone() });
-                let fsm = HealthFsm::new(now, spec.rise, spec.fall);
+                orders.push(Output::StartCheck { check: id, service: Arc::clone(&self.spec.name), spec: spec.clone() });
+                let begin = if on_air { HealthFsm::risen } else { HealthFsm::new };
+                let fsm = begin(now, spec.rise, spec.fall);
                 Check { id, spec: spec.clone(), fsm, last: None, runs: 0, failures: 0 }
             });
             self.checks.push(check);
         }
-        out.extend(before.into_iter().map(|check| Output::StopCheck(check.id)));
+        orders.extend(before.into_iter().map(|check| Output::StopCheck(check.id)));
+        orders
     }
 
     fn current_state(&self) -> ServiceState {

@@ -32,6 +32,12 @@ impl HealthFsm {
         Self { state: HealthState::Down, rise: rise.max(1), fall: fall.max(1), against: 0, since: now }
     }
 
+    /// The same, but up from the start: for a check that is added to a service which others have proved healthy.
+    #[must_use]
+    pub fn risen(now: Instant, rise: u32, fall: u32) -> Self {
+        Self { state: HealthState::Up, ..Self::new(now, rise, fall) }
+    }
+
     /// Takes the outcome of a run; the new state if it changed.
     pub fn handle(&mut self, now: Instant, ok: bool) -> Option<HealthState> {
         let (agrees, needed, other) = match self.state {
@@ -78,3 +84,6 @@ impl HealthFsm {
         (self.against, needed)
     }
 }
+
+#[cfg(test)]
+mod tests;
