@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use rib::{FibFault, FibRoute, Forwarding, NextHopId, NextHopOp};
+use rib::{FibFault, FibRoute, Forwarding, IfIndex, NextHopId, NextHopOp};
+
+/// Next-hop objects are numbered below this, from 1.
+pub const MAX_NEXT_HOPS: u32 = 1 << 22;
 
 /// What a data plane can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,9 @@ pub enum BackendError {
 }
 
 /// A data plane. Owned by one thread; calls may block in the kernel but not wait for peers.
+///
+/// The [`NextHopId`]s here are numbers that [`crate::sync::Sync`] chose, below [`MAX_NEXT_HOPS`]; after a restart it takes up
+/// again those that the data plane still holds, whatever numbers the RIB gives now.
 pub trait FibBackend: Send {
     /// The name in configuration, API and metrics: `kernel`, `xdp`, `dpdk`, `fpm`, `memory`.
     fn name(&self) -> &'static str;
@@ -54,7 +60,8 @@ pub trait FibBackend: Send {
     fn capacity(&self) -> Capacity;
 
     /// Creates or replaces next-hop objects, then writes routes, then removes unused objects, in that order, and appends
-    /// to `refused` what was not done. On return everything else is in force.
+    /// to `refused` what was not done. On return everything else is in force. A route of this batch whose object could not be
+    /// written is refused by itself as well; routes of earlier batches are not named. Removing what is not there succeeds.
     ///
     /// # Errors
     /// When nothing can be said about the batch as a whole.
@@ -74,4 +81,26 @@ pub trait FibBackend: Send {
 
     /// Told of every address that became local to this host or ceased to be: local routes are acknowledged by it.
     fn local_address(&mut self, addr: IpAddr, present: bool);
+
+    /// True if replacing an object that means `old` by one that means `new` takes the routes on it along; if not, they are
+    /// sent again in the same batch.
+    fn carries(&self, old: &Forwarding, new: &Forwarding) -> bool {
+        let _ = (old, new);
+        true
+    }
+
+    /// Told of links that went down or came up. Appends to `lost` the objects which the data plane has dropped for that, with
+    /// all routes on them.
+    fn link(&mut self, index: IfIndex, up: bool, lost: &mut Vec<NextHopId>) {
+        let _ = (index, up, lost);
+    }
+
+    /// Removes every object of ours that a dump found and `used` does not confirm.
+    ///
+    /// # Errors
+    /// When the data plane could not be written.
+    fn sweep_next_hops(&mut self, used: &mut dyn FnMut(NextHopId) -> bool) -> Result<(), BackendError> {
+        let _ = used;
+        Ok(())
+    }
 }
