@@ -14,6 +14,8 @@ use rib::message::{Candidate, Input, Page, RouteView, Summary};
 use rib::{BackendId, FibFault, Forwarding, IfIndex, NextHopSet};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::anycast::AnycastHandle;
+
 /// Inputs waiting for the RIB. Full: the sender waits, so that the BGP session stops reading and TCP slows the peer.
 pub const RIB_INPUTS: usize = 64;
 /// Questions and urgent inputs waiting for the RIB. Full: the asker waits.
@@ -571,6 +573,10 @@ pub struct Node {
     pub info: Arc<NodeInfo>,
     /// The RIB.
     pub rib: RibHandle,
+    /// The BGP speaker; it runs without neighbors, too.
+    pub bgp: bgpd::io::Handle,
+    /// The anycast controller; it runs without services, too.
+    pub anycast: AnycastHandle,
     /// The data planes in configuration order.
     pub fibs: Vec<FibHandle>,
     /// Routes of the API.
