@@ -1,0 +1,133 @@
+//! Octets of a connection to messages, and what each message does to the session (RFC 4271 §6, §8.2.2).
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::connection::Connection;
+use super::events::opposite;
+use super::negotiate::negotiate;
+use super::{ConnId, Session, SessionOutput};
+use crate::fsm::collision::{self, Direction, Identity};
+use crate::fsm::messages::{self, Due};
+use crate::speaker::message::SessionState;
+use crate::wire::Notification;
+use crate::wire::header::{self, HEADER_LEN, Header};
+use crate::wire::open::Open;
+use crate::wire::route_refresh::{RefreshKind, RouteRefresh};
+
+/// A message taken off a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The body of an UPDATE, unread: [`crate::wire::update::split`].
+    Update(Bytes),
+    /// A ROUTE-REFRESH. Its family may be one that is not in use, to be ignored then.
+    RouteRefresh(RouteRefresh),
+    /// A message that the session has dealt with.
+    Handled,
+}
+
+impl Session {
+    /// Takes at most one whole message off the front of `buf`, octets received on `conn` in their order. `None`: more
+    /// octets are needed, or the connection is being closed and `buf` was emptied.
+    ///
+    /// The carrier reads no more into `buf` while a message is whole in it, so that it stays bounded by one message and
+    /// one read.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        buf: &mut BytesMut,
+        out: &mut Vec<SessionOutput>,
+    ) -> Option<Received> {
+        let known = self.connections().find(|connection| connection.id == conn && connection.stands());
+        let Some(connection) = known else {
+            buf.clear();
+            return None;
+        };
+        let (state, direction) = (connection.state(), connection.direction);
+        let extended = connection.negotiated().is_some_and(|negotiated| negotiated.extended_messages);
+        let enhanced = connection.negotiated().is_some_and(|negotiated| negotiated.enhanced_refresh);
+        let outcome = match header::decode(buf, extended) {
+            Ok(None) => return None,
+            Ok(Some(Header { length, .. })) if buf.len() < length => {
+                buf.reserve(length - buf.len());
+                return None;
+            }
+            Ok(Some(Header { kind, length })) => {
+                let body = buf.split_to(length).freeze().slice(HEADER_LEN..);
+                self.counters.received.add(kind, 1);
+                messages::due(state, kind).and_then(|due| match due {
+                    Due::Open => self.on_open(now, direction, &body, out),
+                    Due::Confirm => {
+                        self.establish(now, direction, out);
+                        Ok(Received::Handled)
+                    }
+                    Due::Alive => {
+                        self.heard(now, direction);
+                        Ok(Received::Handled)
+                    }
+                    Due::Routes => {
+                        self.heard(now, direction);
+                        Ok(Received::Update(body))
+                    }
+                    Due::Refresh => RouteRefresh::decode(&body, enhanced).map(|refresh| match refresh.kind {
+                        RefreshKind::Request => Received::RouteRefresh(refresh),
+                        RefreshKind::Begin | RefreshKind::End if enhanced => Received::RouteRefresh(refresh),
+                        // RFC 7313 §5: ignored.
+                        RefreshKind::Begin | RefreshKind::End | RefreshKind::Unknown(_) => Received::Handled,
+                    }),
+                    Due::End => {
+                        let notification = Notification::decode(&body)?;
+                        self.ended(now, conn, notification, out);
+                        Ok(Received::Handled)
+                    }
+                })
+            }
+            Err(notification) => Err(notification),
+        };
+        match outcome {
+            Ok(received) => Some(received),
+            Err(notification) => {
+                self.fail(now, conn, &notification, out);
+                buf.clear();
+                None
+            }
+        }
+    }
+
+    /// OPEN in OpenSent: judge it, resolve a collision, confirm.
+    fn on_open(
+        &mut self,
+        now: Instant,
+        direction: Direction,
+        body: &[u8],
+        out: &mut Vec<SessionOutput>,
+    ) -> Result<Received, Notification> {
+        let open = Open::decode(body)?;
+        let Some(connection) = self.slot(direction).as_ref() else { return Ok(Received::Handled) };
+        let local = connection.local.unwrap_or(connection.remote);
+        let remote = connection.remote;
+        let negotiated = negotiate(&self.config, &open, local, remote)?;
+
+        // RFC 4271 §6.8: only a connection in OpenConfirm is examined; one in OpenSent gets its turn with its own OPEN.
+        let other = opposite(direction);
+        if self.slot(other).as_ref().map(Connection::state) == Some(SessionState::OpenConfirm) {
+            let ours = Identity { router_id: self.config.router_id, asn: self.config.local_asn };
+            let theirs = Identity { router_id: open.router_id, asn: open.asn };
+            if collision::winner(ours, theirs) != direction {
+                self.yield_to_other(direction, out);
+                return Ok(Received::Handled);
+            }
+            self.yield_to_other(other, out);
+        }
+        self.confirm(now, direction, negotiated, out);
+        Ok(Received::Handled)
+    }
+
+    fn heard(&mut self, now: Instant, direction: Direction) {
+        if let Some(connection) = self.slot(direction) {
+            connection.heard(now);
+        }
+    }
+}
