@@ -1,0 +1,209 @@
+//! `NodeService`: who the node is, what is wrong, what happens, and its end.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bgpd::speaker::message::{Query, Reply};
+use proto::v1;
+use proto::v1::node_service_server::NodeService;
+use tonic::{Request, Response, Status};
+
+use super::request::{self, gone, invalid};
+use super::{Context, Stream, bgp, convert, feed, not_built};
+
+/// Longest configuration taken for checking, octets.
+const CONFIG_MOST: usize = 4 << 20;
+
+pub(crate) struct Service(pub(crate) Arc<Context>);
+
+impl Service {
+    /// What an operator should look at, a sentence each, worst first.
+    async fn problems(&self) -> Result<Vec<String>, Status> {
+        let node = &self.0.node;
+        let mut problems = Vec::new();
+        for fib in &node.fibs {
+            let stats = fib.stats().await.map_err(gone)?;
+            if let Some(error) = stats.error {
+                problems.push(format!("data plane {}: {error}", fib.name));
+            }
+            if stats.failed > 0 {
+                problems.push(format!(
+                    "data plane {} refuses {} routes; `anyhop fib diff` shows them",
+                    fib.name, stats.failed
+                ));
+            }
+        }
+        for service in node.anycast.services().await {
+            use crate::anycast::ServiceState::{Partial, Waiting, Withdrawn};
+            if matches!(service.state, Waiting | Partial | Withdrawn) {
+                problems.push(format!("service {} is {}: {}", service.spec.name, service.state.name(), service.reason));
+            }
+        }
+        for neighbor in bgp::neighbors(&node.bgp, None).await? {
+            let state = neighbor.state();
+            if neighbor.enabled && state != v1::SessionState::Established {
+                let why = if neighbor.last_down.is_empty() { neighbor.notes.join("; ") } else { neighbor.last_down };
+                let why = if why.is_empty() { why } else { format!(": {why}") };
+                problems.push(format!("neighbor {} is not established{why}", neighbor.address));
+            } else if neighbor.enabled {
+                problems.extend(neighbor.notes.iter().map(|note| format!("neighbor {}: {note}", neighbor.address)));
+            }
+        }
+        Ok(problems)
+    }
+}
+
+#[tonic::async_trait]
+impl NodeService for Service {
+    type WatchEventsStream = Stream<v1::WatchEventsResponse>;
+    type DumpMrtStream = Stream<v1::DumpMrtResponse>;
+
+    #[allow(clippy::disallowed_methods, reason = "carrier: uptime is said to people")]
+    async fn get_info(&self, _: Request<v1::GetInfoRequest>) -> Result<Response<v1::GetInfoResponse>, Status> {
+        let node = &self.0.node;
+        let info = &node.info;
+        let summary = node.rib.summary().await.map_err(gone)?;
+        let bgp = match node.bgp.query(Query::Summary).await.map_err(gone)? {
+            Reply::Summary(summary) => summary,
+            other => return Err(Status::internal(format!("the speaker answered another question: {other:?}"))),
+        };
+        let by_protocol = summary.by_source.iter().map(|(source, routes)| v1::ProtocolCount {
+            protocol: source_name(*source).to_owned(),
+            routes: *routes as u64,
+        });
+        Ok(Response::new(v1::GetInfoResponse {
+            version: info.version.to_owned(),
+            asn: info.asn,
+            router_id: info.router_id.to_string(),
+            site: info.site.clone(),
+            started_at: Some(convert::timestamp(info.started)),
+            uptime: Some(convert::duration(SystemTime::now().duration_since(info.started).unwrap_or_default())),
+            config_path: info.config.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
+            hostname: info.hostname.clone(),
+            bgp_listen: info.bgp_listen.iter().map(ToString::to_string).collect(),
+            backends: info.backends.iter().map(ToString::to_string).collect(),
+            api_listen: info.api_listen.clone(),
+            routes_ipv4: summary.ipv4 as u64,
+            routes_ipv6: summary.ipv6 as u64,
+            routes_by_protocol: by_protocol.collect(),
+            next_hops: summary.next_hops as u64,
+            bgp_paths: (bgp.paths.0 + bgp.paths.1) as u64,
+            bgp_attribute_sets: bgp.attribute_sets as u64,
+            problems: self.problems().await?,
+            pid: std::process::id(),
+        }))
+    }
+
+    async fn check_config(
+        &self,
+        req: Request<v1::CheckConfigRequest>,
+    ) -> Result<Response<v1::CheckConfigResponse>, Status> {
+        let content = &req.get_ref().content;
+        if content.is_empty() {
+            return Err(invalid("content", "is empty: give the configuration file's text"));
+        }
+        if content.len() > CONFIG_MOST {
+            return Err(invalid("content", format_args!("is larger than {CONFIG_MOST} octets")));
+        }
+        Err(not_built("`anyhop check FILE` validates a configuration"))
+    }
+
+    async fn plan_config(&self, _: Request<v1::PlanConfigRequest>) -> Result<Response<v1::PlanConfigResponse>, Status> {
+        Err(not_built("validate the file with CheckConfig, then send SIGHUP"))
+    }
+
+    async fn apply_config(
+        &self,
+        _: Request<v1::ApplyConfigRequest>,
+    ) -> Result<Response<v1::ApplyConfigResponse>, Status> {
+        Err(not_built("write the configuration file, then send SIGHUP"))
+    }
+
+    async fn confirm_config(
+        &self,
+        _: Request<v1::ConfirmConfigRequest>,
+    ) -> Result<Response<v1::ConfirmConfigResponse>, Status> {
+        Err(not_built("write the configuration file, then send SIGHUP"))
+    }
+
+    async fn rollback_config(
+        &self,
+        _: Request<v1::RollbackConfigRequest>,
+    ) -> Result<Response<v1::RollbackConfigResponse>, Status> {
+        Err(not_built("write the former configuration file, then send SIGHUP"))
+    }
+
+    async fn watch_events(
+        &self,
+        req: Request<v1::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let req = req.into_inner();
+        let kind = |number: &i32| match v1::EventKind::try_from(*number) {
+            Ok(kind) if kind != v1::EventKind::Unspecified => Ok(kind),
+            _ => Err(invalid("kinds", format_args!("{number} is no kind of event"))),
+        };
+        let kinds = req.kinds.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
+        let boot = self.0.boot;
+        let resume = feed::parse_resume_token(boot, &req.resume_token)?;
+        let log = Arc::clone(&self.0.events);
+        Ok(self.0.stream(move |messages| async move {
+            let mut latest = log.follow();
+            let mut known = resume;
+            // What is held now is the snapshot, unless the client resumes.
+            let mut snapshot = known.is_none().then_some(true);
+            loop {
+                let newest = *latest.borrow_and_update();
+                let mut read = log.read(known);
+                known = Some(read.through);
+                read.events.retain(|event| kinds.is_empty() || kinds.contains(&event.kind()));
+                let caught_up = read.through >= newest;
+                if snapshot.is_some() || !read.events.is_empty() || read.lost > 0 {
+                    let message = v1::WatchEventsResponse {
+                        snapshot_start: snapshot == Some(true),
+                        snapshot_end: snapshot.is_some() && caught_up,
+                        events: read.events,
+                        resume_token: feed::resume_token(boot, read.through),
+                        lost: read.lost,
+                    };
+                    snapshot = if caught_up { None } else { snapshot.map(|_| false) };
+                    if messages.send(Ok(message)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                if caught_up && latest.changed().await.is_err() {
+                    return Ok(());
+                }
+            }
+        }))
+    }
+
+    async fn list_bfd_sessions(
+        &self,
+        _: Request<v1::ListBfdSessionsRequest>,
+    ) -> Result<Response<v1::ListBfdSessionsResponse>, Status> {
+        Err(not_built("this version does not speak BFD"))
+    }
+
+    async fn dump_mrt(&self, _: Request<v1::DumpMrtRequest>) -> Result<Response<Self::DumpMrtStream>, Status> {
+        Err(not_built("RibService.ListRoutes walks the table"))
+    }
+
+    async fn shutdown(&self, req: Request<v1::ShutdownRequest>) -> Result<Response<v1::ShutdownResponse>, Status> {
+        let reason = request::text("reason", req.into_inner().reason)?;
+        tracing::info!(%reason, "shutdown asked for through the API");
+        self.0.node.shutdown(if reason.is_empty() { "API".to_owned() } else { reason });
+        Ok(Response::new(v1::ShutdownResponse {}))
+    }
+}
+
+fn source_name(source: rib::Source) -> &'static str {
+    match source {
+        rib::Source::Connected => "connected",
+        rib::Source::Static => "static",
+        rib::Source::Service => "service",
+        rib::Source::Api => "api",
+        rib::Source::Bgp => "bgp",
+        rib::Source::OspfV2 | rib::Source::OspfV3 => "ospf",
+        rib::Source::Kernel => "kernel",
+    }
+}
