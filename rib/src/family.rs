@@ -40,7 +40,7 @@ pub trait Family: Copy + Debug + Send + Sync + 'static {
     /// A prefix of this family, host bits zero.
     type Prefix: prefix_trie::Prefix + Copy + Ord + Hash + Debug + Display + Send + Sync + 'static;
     /// An address of this family.
-    type Addr: Copy + Ord + Hash + Debug + Display + Send + Sync + 'static;
+    type Addr: Copy + Ord + Hash + Debug + Display + Into<IpAddr> + Send + Sync + 'static;
     /// The family's name as a value.
     const FAMILY: AddressFamily;
     /// Bits in an address: 32 or 128.

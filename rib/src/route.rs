@@ -109,6 +109,12 @@ pub enum Source {
     Kernel,
 }
 
+impl Source {
+    /// Every source, in order.
+    pub const ALL: [Self; 8] =
+        [Self::Connected, Self::Static, Self::Service, Self::Api, Self::Bgp, Self::OspfV2, Self::OspfV3, Self::Kernel];
+}
+
 /// What a source says about a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
