@@ -3,21 +3,26 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use anyhop_tests::lab::route::{PeerRoute, PeerTable, ipv4_prefixes, ipv6_prefixes};
-use anyhop_tests::lab::{Anyhop, Bird, Frr, Gobgp, Host, Lab, eventually, have};
+use anyhop_tests::lab::net::{Lab, Node};
+use anyhop_tests::lab::route::{PeerRoute, Table, prefixes};
+use anyhop_tests::lab::{Anyhop, Bird, Frr, GoBgp, lab, wait_for};
+use ipnet::IpNet;
 
-const PREFIXES: usize = 1_000;
-const SESSION: Duration = Duration::from_secs(45);
-const ROUTES: Duration = Duration::from_secs(30);
+const PREFIXES: u16 = 1_000;
+/// Blocks of prefixes: ours and the peer's.
+const OURS: u8 = 1;
+const THEIRS: u8 = 8;
 
 /// Two hosts on one link: ours is 10.99.0.1 and fd99::1 in AS 65001, the peer's 10.99.0.2 and fd99::2 in AS 65002.
-fn pair(lab: &Lab) -> (Host, Host) {
-    let (ours, theirs) = (lab.host("anyhop"), lab.host("peer"));
-    lab.link((&ours, "e0", &["10.99.0.1/24", "fd99::1/64"]), (&theirs, "e0", &["10.99.0.2/24", "fd99::2/64"]));
+fn pair(lab: &mut Lab) -> (Node, Node) {
+    let (ours, theirs) = (lab.node("anyhop"), lab.node("peer"));
+    lab.link((&ours, "e0", "10.99.0.1/24 fd99::1/64"), (&theirs, "e0", "10.99.0.2/24 fd99::2/64"));
     (ours, theirs)
 }
+
+/// One family's session: is it IPv6, our address, the peer's.
+const SESSIONS: [(bool, &str, &str); 2] = [(false, "10.99.0.1", "10.99.0.2"), (true, "fd99::1", "fd99::2")];
 
 /// anyhop with 1,000 static prefixes of each family, announced with known attributes; everything is imported.
 fn ours() -> String {
@@ -47,172 +52,148 @@ address = "fd99::2"
 group = "peers"
 "#,
     );
-    for prefix in ipv4_prefixes(20, PREFIXES).iter().chain(&ipv6_prefixes(0x2000, PREFIXES)) {
+    for prefix in prefixes(false, OURS, PREFIXES).iter().chain(&prefixes(true, OURS, PREFIXES)) {
         writeln!(config, "[[static]]\nprefix = \"{prefix}\"\nblackhole = true").expect("a string takes it");
     }
     config
 }
 
 /// What the peer must hold for each of our prefixes.
-fn expected(next_hop: &str, local_pref: Option<u32>) -> PeerRoute {
-    PeerRoute {
-        next_hop: next_hop.to_string(),
-        as_path: vec![65001, 65001],
-        origin: "incomplete".to_string(),
-        med: Some(50),
-        local_pref,
-        communities: vec!["65001:53".to_string()],
-        large_communities: vec!["65001:1:2".to_string()],
-    }
+fn expected(next_hop: &str) -> PeerRoute {
+    PeerRoute::new("incomplete", &[65001, 65001], next_hop)
+        .med(50)
+        .communities("65001:53")
+        .large_communities("65001:1:2")
 }
 
-fn assert_holds_ours(table: &PeerTable, prefixes: &[String], expected: &PeerRoute) {
-    let held: BTreeSet<&String> = table.keys().collect();
-    assert_eq!(held, prefixes.iter().collect(), "the peer holds exactly our prefixes");
-    for (prefix, route) in table {
-        assert_eq!(route, expected, "attributes of {prefix}");
-    }
-}
-
-/// Waits until anyhop holds `prefixes` from `neighbor`, then checks each one's attributes as anyhop shows them.
-fn assert_learned(anyhop: &Anyhop, neighbor: &str, family: &str, prefixes: &[String], med: u64) {
-    let routes = eventually(&format!("anyhop learns from {neighbor}"), ROUTES, || {
-        let value = anyhop.json(&format!("show adj-in {neighbor} --family {family}"));
-        let routes = value["routes"].as_array().cloned().unwrap_or_default();
-        if routes.len() == prefixes.len() { Ok(routes) } else { Err(format!("{} routes", routes.len())) }
+/// Waits until the peer's table holds as many routes as we announce, then compares every one.
+fn assert_holds_ours(peer: &str, ipv6: bool, our_address: &str, mut table: impl FnMut() -> Table) {
+    let table = wait_for(&format!("{peer} to hold our routes"), || {
+        let table = table();
+        if table.len() == usize::from(PREFIXES) { Ok(table) } else { Err(format!("{} routes", table.len())) }
     });
-    let held: BTreeSet<&str> = routes.iter().filter_map(|r| r["prefix"].as_str()).collect();
-    assert_eq!(held, prefixes.iter().map(String::as_str).collect(), "anyhop holds exactly the peer's prefixes");
+    let ours: BTreeSet<IpNet> = prefixes(ipv6, OURS, PREFIXES).into_iter().collect();
+    assert_eq!(table.keys().copied().collect::<BTreeSet<_>>(), ours, "{peer} holds exactly our prefixes");
+    for (prefix, route) in &table {
+        assert_eq!(route, &expected(our_address), "attributes of {prefix} in {peer}'s table");
+    }
+}
+
+/// Waits until anyhop holds the peer's prefixes, checks each one's attributes as anyhop shows them, and one by lookup.
+fn assert_learned(anyhop: &Anyhop, neighbor: &str, ipv6: bool) {
+    let family = if ipv6 { "ipv6-unicast" } else { "ipv4-unicast" };
+    let routes = wait_for(&format!("anyhop to learn from {neighbor}"), || {
+        let value = anyhop.ask(&["show", "adj-in", neighbor, "--family", family]);
+        let routes = value["routes"].as_array().cloned().unwrap_or_default();
+        if routes.len() == usize::from(PREFIXES) { Ok(routes) } else { Err(format!("{} routes", routes.len())) }
+    });
+    let theirs = prefixes(ipv6, THEIRS, PREFIXES);
+    let held: BTreeSet<IpNet> = routes.iter().filter_map(|r| r["prefix"].as_str()?.parse().ok()).collect();
+    assert_eq!(held, theirs.iter().copied().collect(), "anyhop holds exactly the peer's prefixes");
     for route in &routes {
         let attributes = &route["attributes"];
         assert_eq!(attributes["as_path"], "65002", "{route}");
-        assert_eq!(attributes["med"], med, "{route}");
+        assert_eq!(attributes["med"], 33, "{route}");
         assert_eq!(attributes["next_hop"], neighbor, "{route}");
         assert_eq!(attributes["communities"], serde_json::json!(["65002:7"]), "{route}");
         assert_eq!(attributes["large_communities"], serde_json::json!(["65002:7:8"]), "{route}");
         assert_eq!(route["best"], true, "{route}");
     }
+    let value = anyhop.ask(&["lookup", &theirs[77].addr().to_string()]);
+    assert_eq!(value["prefix"], theirs[77].to_string(), "{value}");
+    assert_eq!(value["protocol"], "bgp", "{value}");
+    assert!(value.to_string().contains(neighbor), "{value}");
 }
 
-fn in_the_rib(anyhop: &Anyhop, address: &str, prefix: &str, gateway: &str) {
-    let value = anyhop.json(&format!("lookup {address}"));
-    assert_eq!(value["prefix"], prefix, "{value}");
-    assert_eq!(value["protocol"], "bgp", "{value}");
-    assert!(value.to_string().contains(gateway), "{value}");
+fn established(peer: &str, mut stands: impl FnMut() -> bool) {
+    wait_for(&format!("{peer}'s session"), || if stands() { Ok(()) } else { Err("not established".to_owned()) });
 }
 
 #[test]
 fn bird_and_anyhop_exchange_a_thousand_prefixes_of_each_family() {
-    let Some(lab) = Lab::new().filter(|_| have("bird")) else { return };
-    let (host, peer) = pair(&lab);
-    let attributes =
-        "{ bgp_community.add((65002,7)); bgp_large_community.add((65002,7,8)); bgp_med = 33; bgp_origin = 0; }";
+    let Some(mut lab) = lab("bird_and_anyhop_exchange_a_thousand_prefixes_of_each_family") else { return };
+    let (host, peer) = pair(&mut lab);
+    let attributes = "{ bgp_community.add((65002,7)); bgp_large_community.add((65002,7,8)); bgp_origin = 0; }";
     let mut config = String::from("router id 10.99.0.2;\nprotocol device {}\n");
-    for (name, channel, prefixes) in
-        [("s4", "ipv4", ipv4_prefixes(40, PREFIXES)), ("s6", "ipv6", ipv6_prefixes(0x4000, PREFIXES))]
-    {
-        writeln!(config, "protocol static {name} {{\n  {channel};").expect("a string takes it");
-        for prefix in prefixes {
+    for (ipv6, ours, theirs) in SESSIONS {
+        let v = if ipv6 { 6 } else { 4 };
+        writeln!(config, "protocol static s{v} {{\n  ipv{v};").expect("a string takes it");
+        for prefix in prefixes(ipv6, THEIRS, PREFIXES) {
             writeln!(config, "  route {prefix} blackhole {attributes};").expect("a string takes it");
         }
-        config += "}\n";
-    }
-    // BIRD sends a MED to an external neighbor only if the export filter sets it.
-    for (name, channel, ours, theirs) in
-        [("p4", "ipv4", "10.99.0.1", "10.99.0.2"), ("p6", "ipv6", "fd99::1", "fd99::2")]
-    {
+        // BIRD sends a MED to an external neighbor only if the export filter sets it.
         writeln!(
             config,
-            "protocol bgp {name} {{ local {theirs} as 65002; neighbor {ours} as 65001; {channel} {{ import all; \
-             export filter {{ if proto = \"s4\" || proto = \"s6\" then {{ bgp_med = 33; accept; }} reject; }}; }}; }}"
+            "}}\nprotocol bgp p{v} {{ local {theirs} as 65002; neighbor {ours} as 65001; ipv{v} {{ import all; \
+             export filter {{ if source = RTS_STATIC then {{ bgp_med = 33; accept; }} reject; }}; }}; }}"
         )
         .expect("a string takes it");
     }
     let bird = Bird::start(&peer, &config);
     let anyhop = Anyhop::start(&host, &ours());
-    for (protocol, family, address, near, from, learned) in [
-        ("p4", "ipv4", "10.99.0.1", "10.99.0.2", ipv4_prefixes(20, PREFIXES), ipv4_prefixes(40, PREFIXES)),
-        ("p6", "ipv6", "fd99::1", "fd99::2", ipv6_prefixes(0x2000, PREFIXES), ipv6_prefixes(0x4000, PREFIXES)),
-    ] {
-        eventually("BIRD's session", SESSION, || bird.established(protocol));
-        eventually("BIRD has our routes", ROUTES, || {
-            let n = bird.routes(protocol).len();
-            if n == PREFIXES { Ok(()) } else { Err(format!("{n} routes")) }
-        });
-        assert_holds_ours(&bird.routes(protocol), &from, &expected(address, Some(100)));
-        assert_learned(&anyhop, near, &format!("{family}-unicast"), &learned, 33);
+    for (ipv6, ours, theirs) in SESSIONS {
+        let protocol = if ipv6 { "p6" } else { "p4" };
+        established("BIRD", || bird.is_established(protocol));
+        assert_holds_ours("BIRD", ipv6, ours, || bird.learned(protocol));
+        assert_learned(&anyhop, theirs, ipv6);
     }
-    in_the_rib(&anyhop, "10.40.3.9", "10.40.3.0/24", "10.99.0.2");
-    in_the_rib(&anyhop, "2001:db8:4003::9", "2001:db8:4003::/48", "fd99::2");
 }
 
 #[test]
 fn frr_and_anyhop_exchange_a_thousand_prefixes_of_each_family() {
-    let Some(lab) = Lab::new().filter(|_| have("bgpd")) else { return };
-    let (host, peer) = pair(&lab);
+    let Some(mut lab) = lab("frr_and_anyhop_exchange_a_thousand_prefixes_of_each_family") else { return };
+    let (host, peer) = pair(&mut lab);
     let mut config = String::from(
         "router bgp 65002\n bgp router-id 10.99.0.2\n no bgp ebgp-requires-policy\n no bgp network import-check\n \
-         neighbor 10.99.0.1 remote-as 65001\n neighbor fd99::1 remote-as 65001\n",
+         neighbor 10.99.0.1 remote-as 65001\n neighbor fd99::1 remote-as 65001\n no neighbor fd99::1 activate\n",
     );
-    for (family, neighbor, prefixes) in
-        [("ipv4", "10.99.0.1", ipv4_prefixes(40, PREFIXES)), ("ipv6", "fd99::1", ipv6_prefixes(0x4000, PREFIXES))]
-    {
-        writeln!(config, " address-family {family} unicast\n  neighbor {neighbor} activate")
-            .expect("a string takes it");
-        for prefix in prefixes {
+    for (ipv6, ours, _) in SESSIONS {
+        let family = if ipv6 { "ipv6" } else { "ipv4" };
+        writeln!(config, " address-family {family} unicast\n  neighbor {ours} activate").expect("a string takes it");
+        for prefix in prefixes(ipv6, THEIRS, PREFIXES) {
             writeln!(config, "  network {prefix} route-map TAG").expect("a string takes it");
         }
-        writeln!(config, "  neighbor {neighbor} route-map OWN out\n exit-address-family").expect("a string takes it");
+        writeln!(config, "  neighbor {ours} route-map OWN out\n exit-address-family").expect("a string takes it");
     }
     config += "!\nroute-map TAG permit 10\n set community 65002:7\n set large-community 65002:7:8\n set metric 33\n\
                bgp as-path access-list OWN permit ^$\nroute-map OWN permit 10\n match as-path OWN\n";
     let frr = Frr::start(&peer, &config);
     let anyhop = Anyhop::start(&host, &ours());
-    for (family, address, near, from, learned) in [
-        ("ipv4", "10.99.0.1", "10.99.0.2", ipv4_prefixes(20, PREFIXES), ipv4_prefixes(40, PREFIXES)),
-        ("ipv6", "fd99::1", "fd99::2", ipv6_prefixes(0x2000, PREFIXES), ipv6_prefixes(0x4000, PREFIXES)),
-    ] {
-        eventually("FRR's session", SESSION, || frr.established(address));
-        eventually("FRR has our routes", ROUTES, || {
-            let n = frr.prefixes(family, address).len();
-            if n == PREFIXES { Ok(()) } else { Err(format!("{n} routes")) }
-        });
-        assert_holds_ours(&frr.routes(family, &from), &from, &expected(address, None));
-        assert_learned(&anyhop, near, &format!("{family}-unicast"), &learned, 33);
+    for (ipv6, ours, theirs) in SESSIONS {
+        established("FRR", || frr.is_established(ours));
+        assert_holds_ours("FRR", ipv6, ours, || frr.learned(if ipv6 { "ipv6" } else { "ipv4" }));
+        assert_learned(&anyhop, theirs, ipv6);
     }
-    in_the_rib(&anyhop, "10.40.3.9", "10.40.3.0/24", "10.99.0.2");
 }
 
 #[test]
 fn gobgp_and_anyhop_exchange_a_thousand_prefixes_of_each_family() {
-    let Some(lab) = Lab::new().filter(|_| have("gobgpd")) else { return };
-    let (host, peer) = pair(&lab);
+    let Some(mut lab) = lab("gobgp_and_anyhop_exchange_a_thousand_prefixes_of_each_family") else { return };
+    let (host, peer) = pair(&mut lab);
     let mut config = String::from("[global.config]\nas = 65002\nrouter-id = \"10.99.0.2\"\n");
-    for (neighbor, family) in [("10.99.0.1", "ipv4-unicast"), ("fd99::1", "ipv6-unicast")] {
+    for (ipv6, ours, _) in SESSIONS {
+        let family = if ipv6 { "ipv6-unicast" } else { "ipv4-unicast" };
         writeln!(
             config,
-            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{neighbor}\"\npeer-as = 65001\n\
+            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{ours}\"\npeer-as = 65001\n\
              [neighbors.timers.config]\nconnect-retry = 5\n\
              [[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{family}\""
         )
         .expect("a string takes it");
     }
-    let gobgp = Gobgp::start(&peer, &config);
-    let attributes = "origin igp med 33 community 65002:7 large-community 65002:7:8";
-    gobgp.announce("ipv4", &ipv4_prefixes(40, PREFIXES), attributes);
-    gobgp.announce("ipv6", &ipv6_prefixes(0x4000, PREFIXES), attributes);
-    let anyhop = Anyhop::start(&host, &ours());
-    for (family, address, near, from, learned) in [
-        ("ipv4", "10.99.0.1", "10.99.0.2", ipv4_prefixes(20, PREFIXES), ipv4_prefixes(40, PREFIXES)),
-        ("ipv6", "fd99::1", "fd99::2", ipv6_prefixes(0x2000, PREFIXES), ipv6_prefixes(0x4000, PREFIXES)),
-    ] {
-        eventually("GoBGP's session", SESSION, || gobgp.established(address));
-        eventually("GoBGP has our routes", ROUTES, || {
-            let n = gobgp.routes(family, address).len();
-            if n == PREFIXES { Ok(()) } else { Err(format!("{n} routes")) }
-        });
-        assert_holds_ours(&gobgp.routes(family, address), &from, &expected(address, None));
-        assert_learned(&anyhop, near, &format!("{family}-unicast"), &learned, 33);
+    let gobgp = GoBgp::start(&peer, &config);
+    let mut lines = Vec::new();
+    for (ipv6, _, _) in SESSIONS {
+        let family = if ipv6 { "ipv6" } else { "ipv4" };
+        lines.extend(prefixes(ipv6, THEIRS, PREFIXES).into_iter().map(|prefix| {
+            format!("global rib -a {family} add {prefix} origin igp med 33 community 65002:7 large-community 65002:7:8")
+        }));
     }
-    in_the_rib(&anyhop, "10.40.3.9", "10.40.3.0/24", "10.99.0.2");
+    gobgp.ask_many(&lines);
+    let anyhop = Anyhop::start(&host, &ours());
+    for (ipv6, ours, theirs) in SESSIONS {
+        established("GoBGP", || gobgp.is_established(ours));
+        assert_holds_ours("GoBGP", ipv6, ours, || gobgp.learned(ours, if ipv6 { "ipv6" } else { "ipv4" }));
+        assert_learned(&anyhop, theirs, ipv6);
+    }
 }

@@ -1,107 +1,103 @@
-//! anyhop itself, run as users run it: the binary, a configuration file, the command line.
+//! anyhop itself: the built binary as daemon and as client.
 
 use std::path::PathBuf;
-use std::process::Output;
-use std::time::Duration;
+use std::process::{Command, Output};
 
-use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::net::Host;
+use super::net::Node;
 use super::process::Process;
+use super::wait::wait_for;
 
-/// The daemon's binary beside this test's own, or what `ANYHOP_BIN` names.
+/// The built binary: `$ANYHOP_BIN`, or `anyhop` in the directory of the profile that the test itself was built for.
 ///
 /// # Panics
-/// When there is none.
+/// If it is not there.
 #[must_use]
-pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("ANYHOP_BIN") {
-        return path.into();
+pub fn anyhop_bin() -> PathBuf {
+    let beside_the_test = || {
+        let test = std::env::current_exe().ok()?;
+        // target/PROFILE/deps/TEST
+        Some(test.parent()?.parent()?.join("anyhop"))
+    };
+    let path = std::env::var_os("ANYHOP_BIN").map(PathBuf::from).or_else(beside_the_test);
+    match path {
+        Some(path) if path.is_file() => path,
+        path => {
+            panic!("no anyhop binary at {path:?}: run `cargo build` first (with the test's profile), or set ANYHOP_BIN")
+        }
     }
-    let test = std::env::current_exe().expect("the test's own path");
-    let path = test.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps").join("anyhop");
-    assert!(path.exists(), "{} is missing: build the workspace first (cargo build --workspace)", path.display());
-    path
 }
 
-/// A running anyhop.
+/// A running daemon.
+#[derive(Debug)]
 pub struct Anyhop {
-    host: Host,
-    process: Process,
+    node: Node,
+    name: String,
+    /// The daemon.
+    pub process: Process,
 }
 
 impl Anyhop {
-    /// Starts the daemon and waits until its API answers. `config` needs no `[api]`: one is put before it.
-    #[must_use]
-    pub fn start(host: &Host, config: &str) -> Self {
-        let anyhop = Self::launch(host, config);
-        anyhop.await_api();
+    /// Starts the daemon with `config` (everything but `[api]`) and waits until it answers.
+    pub fn start(node: &Node, config: &str) -> Self {
+        Self::start_named(node, "anyhop", config)
+    }
+
+    /// As [`Anyhop::start`], under a name of its own: several on one node.
+    pub fn start_named(node: &Node, name: &str, config: &str) -> Self {
+        let mut anyhop = Self::launch(node, name, config);
+        wait_for("anyhop to answer", || {
+            if !anyhop.process.is_running() {
+                panic!("anyhop has ended:\n{}", anyhop.process.log());
+            }
+            let output = anyhop.client(&["show", "neighbors", "--json"]);
+            if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        });
         anyhop
     }
 
     /// Starts the daemon and does not wait.
+    pub fn launch(node: &Node, name: &str, config: &str) -> Self {
+        let path = write_config(node, name, config);
+        let mut command = node.command(anyhop_bin());
+        command.arg("run").arg("-c").arg(path).env("RUST_BACKTRACE", "1");
+        Self { node: node.clone(), name: name.to_owned(), process: node.spawn(name, &mut command) }
+    }
+
+    /// Replaces the configuration file; takes effect with a reload.
+    pub fn write_config(&self, config: &str) {
+        write_config(&self.node, &self.name, config);
+    }
+
+    /// Runs the client against this daemon.
     #[must_use]
-    pub fn launch(host: &Host, config: &str) -> Self {
-        Self::write_config(host, config);
-        let mut command = host.command(binary());
-        command.args(["run", "-c"]).arg(host.dir().join("anyhop.toml"));
-        Self { host: host.clone(), process: host.spawn("anyhop", command) }
-    }
-
-    fn write_config(host: &Host, config: &str) {
-        let api = format!("[api]\nlisten = [\"unix:{}\"]\n\n", host.dir().join("api.sock").display());
-        host.write("anyhop.toml", &(api + config));
-    }
-
-    /// Waits until the API answers.
-    pub fn await_api(&self) {
-        super::eventually("anyhop's API answers", Duration::from_secs(20), || {
-            let out = self.try_cli("status --json");
-            out.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&out.stderr).into_owned())
-        });
-    }
-
-    /// Replaces the configuration file and asks for a reload.
-    pub fn reload(&self, config: &str) {
-        Self::write_config(&self.host, config);
-        self.process.signal(Signal::SIGHUP);
-    }
-
-    /// The process.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
-
-    /// Everything the daemon has logged.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Runs a client command against this daemon.
-    pub fn try_cli(&self, line: &str) -> Output {
-        let mut command = self.host.command(binary());
-        command.args(line.split_whitespace());
-        command.arg("--api").arg(format!("unix:{}", self.host.dir().join("api.sock").display()));
+    pub fn client(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(anyhop_bin());
+        command.args(arguments).arg("--api").arg(format!("unix:{}", socket(&self.node, &self.name).display()));
         command.output().expect("the client runs")
     }
 
-    /// Runs a client command that must succeed and returns what it prints.
+    /// Runs a client command that must succeed, with `--json`; what it said.
     ///
     /// # Panics
-    /// When it fails.
+    /// If it fails or says no JSON.
+    #[track_caller]
     #[must_use]
-    pub fn cli(&self, line: &str) -> String {
-        let out = self.try_cli(line);
-        assert!(out.status.success(), "anyhop {line}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).into_owned()
+    pub fn ask(&self, arguments: &[&str]) -> Value {
+        let output = self.client(&[arguments, &["--json"]].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "anyhop {arguments:?}: {}\n{said}{complained}", output.status);
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("anyhop {arguments:?} says no JSON: {error}\n{said}"))
     }
+}
 
-    /// Runs a client command with `--json` and parses what it prints.
-    #[must_use]
-    pub fn json(&self, line: &str) -> Value {
-        let text = self.cli(&format!("{line} --json"));
-        serde_json::from_str(&text).unwrap_or_else(|e| panic!("anyhop {line} --json: {e}: {text}"))
-    }
+fn socket(node: &Node, name: &str) -> PathBuf {
+    node.path(&format!("{name}.sock"))
+}
+
+fn write_config(node: &Node, name: &str, config: &str) -> PathBuf {
+    let api = format!("[api]\nlisten = [\"unix:{}\"]\n", socket(node, name).display());
+    node.write(&format!("{name}.toml"), &format!("{config}\n{api}"))
 }

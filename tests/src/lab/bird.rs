@@ -1,101 +1,95 @@
-//! BIRD 2 as a peer.
+//! BIRD 2: its daemon with a control socket of its own, and its table.
 
-use std::process::Command;
-
-use super::net::Host;
-use super::process::Process;
-use super::route::{PeerRoute, PeerTable};
+use super::net::Node;
+use super::process::{Process, try_run};
+use super::route::{PeerRoute, Table};
+use super::wait::wait_for;
 
 /// A running BIRD.
+#[derive(Debug)]
 pub struct Bird {
-    host: Host,
-    process: Process,
+    node: Node,
+    /// The daemon.
+    pub process: Process,
 }
 
 impl Bird {
-    /// Starts BIRD with this configuration, in the foreground.
-    #[must_use]
-    pub fn start(host: &Host, config: &str) -> Self {
-        let path = host.write("bird.conf", config);
-        let mut command = host.command("bird");
-        command.args(["-f", "-c"]).arg(path).arg("-s").arg(host.dir().join("bird.ctl"));
-        command.arg("-P").arg(host.dir().join("bird.pid"));
-        Self { host: host.clone(), process: host.spawn("bird", command) }
+    /// Starts BIRD with `config` and waits until it answers.
+    pub fn start(node: &Node, config: &str) -> Self {
+        let path = node.write("bird.conf", config);
+        let mut command = node.command("bird");
+        command.arg("-f").arg("-c").arg(path).arg("-s").arg(node.path("bird.ctl")).arg("-P").arg(node.path("bird.pid"));
+        let bird = Self { node: node.clone(), process: node.spawn("bird", &mut command) };
+        wait_for("bird to answer", || bird.try_ask("show status"));
+        bird
     }
 
-    /// The process, for signals.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
-
-    /// What `birdc COMMAND` prints.
+    /// Asks `birdc`.
+    ///
+    /// # Panics
+    /// If BIRD refuses.
+    #[track_caller]
     #[must_use]
     pub fn ask(&self, command: &str) -> String {
-        let out = Command::new("birdc")
-            .arg("-s")
-            .arg(self.host.dir().join("bird.ctl"))
-            .args(command.split_whitespace())
-            .output()
-            .expect("birdc runs");
-        String::from_utf8_lossy(&out.stdout).into_owned()
+        self.try_ask(command).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// `Ok` when the protocol's session is established.
-    ///
-    /// # Errors
-    /// The line that BIRD shows.
-    pub fn established(&self, protocol: &str) -> Result<(), String> {
-        let text = self.ask(&format!("show protocols {protocol}"));
-        if text.contains("Established") { Ok(()) } else { Err(text) }
+    fn try_ask(&self, command: &str) -> Result<String, String> {
+        let socket = self.node.path("bird.ctl");
+        try_run(self.node.command("birdc").arg("-s").arg(socket).args(command.split_whitespace()))
     }
 
-    /// The best routes that `protocol` gave, with their attributes.
+    /// True if the protocol's session stands.
     #[must_use]
-    pub fn routes(&self, protocol: &str) -> PeerTable {
-        parse(&self.ask(&format!("show route all primary protocol {protocol}")))
+    pub fn is_established(&self, protocol: &str) -> bool {
+        self.ask(&format!("show protocols {protocol}")).contains("Established")
     }
 
-    /// True if BIRD holds any route for exactly `prefix`.
+    /// How often the session of the protocol went up, by the log of state changes.
     #[must_use]
-    pub fn has(&self, prefix: &str) -> bool {
-        self.ask(&format!("show route {prefix}")).lines().any(|line| line.starts_with(prefix))
+    pub fn protocol(&self, protocol: &str) -> String {
+        self.ask(&format!("show protocols all {protocol}"))
+    }
+
+    /// What was learned through a protocol, in BIRD's own table.
+    #[must_use]
+    pub fn learned(&self, protocol: &str) -> Table {
+        parse(&self.ask(&format!("show route all protocol {protocol}")))
     }
 }
 
-fn parse(text: &str) -> PeerTable {
-    let mut table = PeerTable::new();
+fn parse(text: &str) -> Table {
+    let mut table = Table::new();
     let mut current = None;
     for line in text.lines() {
-        if let Some(first) = line.split_whitespace().next() {
-            if first.contains('/') && !line.starts_with([' ', '\t']) {
-                current = Some(first.to_string());
-                table.insert(first.to_string(), PeerRoute::default());
-                continue;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let Some(first) = words.first() else { continue };
+        if !line.starts_with(char::is_whitespace) {
+            // "192.0.2.0/24  unicast [any 12:00:00.000] * (100) [AS64512i]"; a second route of a prefix begins with blanks.
+            current = first.parse().ok();
+            if let Some(prefix) = current {
+                table.insert(prefix, PeerRoute::new("", &[], "0.0.0.0"));
             }
+            continue;
         }
-        let Some(route) = current.as_ref().and_then(|prefix| table.get_mut(prefix)) else { continue };
-        let Some((key, value)) = line.trim().split_once(": ") else { continue };
-        match key {
-            "BGP.origin" => route.origin = value.to_lowercase(),
-            "BGP.as_path" => route.as_path = value.split_whitespace().filter_map(|w| w.parse().ok()).collect(),
-            "BGP.next_hop" => route.next_hop = value.split_whitespace().next().unwrap_or("").to_string(),
-            "BGP.med" => route.med = value.parse().ok(),
-            "BGP.local_pref" => route.local_pref = value.parse().ok(),
-            "BGP.community" => route.communities = tuples(value),
-            "BGP.large_community" => route.large_communities = tuples(value),
+        let Some(route) = current.and_then(|prefix| table.get_mut(&prefix)) else { continue };
+        let rest = words.get(1..).unwrap_or_default();
+        match *first {
+            "BGP.origin:" => route.origin = rest.join(" ").to_lowercase(),
+            "BGP.as_path:" => route.as_path = rest.iter().filter_map(|asn| asn.parse().ok()).collect(),
+            // IPv6: the global address, then the link-local one.
+            "BGP.next_hop:" => route.next_hop = rest.first().and_then(|hop| hop.parse().ok()).unwrap_or(route.next_hop),
+            "BGP.med:" => route.med = rest.first().and_then(|med| med.parse().ok()).filter(|med| *med > 0),
+            "BGP.community:" => route.communities = tuples(&rest.join(" ")).collect(),
+            "BGP.large_community:" => route.large_communities = tuples(&rest.join(" ")).collect(),
             _ => {}
         }
     }
     table
 }
 
-/// `(1,2) (3,4)` and `(1, 2, 3)` as `1:2`, sorted.
-fn tuples(value: &str) -> Vec<String> {
-    let mut all: Vec<String> = value
-        .split(')')
-        .map(|part| part.trim().trim_start_matches('(').replace(", ", ":").replace(',', ":"))
-        .filter(|part| !part.is_empty())
-        .collect();
-    all.sort();
-    all
+/// `(64512,53) (64512, 1, 2)` as `64512:53`, `64512:1:2`.
+fn tuples(text: &str) -> impl Iterator<Item = String> + '_ {
+    let tuple = |part: &str| part.split(',').map(str::trim).collect::<Vec<_>>().join(":");
+    text.split(['(', ')']).filter(|part| part.contains(',')).map(tuple)
 }

@@ -1,132 +1,110 @@
-//! FRR (zebra and bgpd) as a peer.
+//! FRR: zebra and bgpd with sockets of their own, and their tables.
 
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::net::Host;
-use super::process::Process;
-use super::route::{PeerRoute, PeerTable};
+use super::net::Node;
+use super::process::{Process, try_run};
+use super::route::{PeerRoute, Table};
+use super::wait::wait_for;
 
-/// A running FRR. The processes end with the value.
+/// Where Debian keeps FRR's daemons.
+const DAEMONS: &str = "/usr/lib/frr";
+
+/// A running FRR: zebra and bgpd.
+#[derive(Debug)]
 pub struct Frr {
-    host: Host,
-    _zebra: Process,
-    bgpd: Process,
+    node: Node,
+    /// bgpd, which uses zebra and so goes first.
+    pub bgpd: Process,
+    /// zebra.
+    pub zebra: Process,
 }
 
 impl Frr {
-    /// Starts zebra and bgpd with this bgpd configuration.
+    /// Starts zebra and bgpd, bgpd with `config`, and waits until bgpd answers.
+    pub fn start(node: &Node, config: &str) -> Self {
+        let path = node.write("frr.conf", config);
+        let empty = node.write("zebra.conf", "");
+        let daemon = |name: &str, path: &Path| {
+            let mut command = node.command(format!("{DAEMONS}/{name}"));
+            command.arg("-f").arg(path).arg("-i").arg(node.path(&format!("{name}.pid")));
+            command.arg("-z").arg(node.path("zserv.api")).arg("--vty_socket").arg(node.dir());
+            command.args(["-u", "frr", "-g", "frr", "-P", "0", "--log", "stdout"]);
+            node.spawn(name, &mut command)
+        };
+        // FRR gives its privileges up and must still write its sockets.
+        node.open_to_all();
+        let zebra = daemon("zebra", &empty);
+        wait_for("zebra's socket", || node.path("zserv.api").exists().then_some(()).ok_or("not there".to_owned()));
+        let bgpd = daemon("bgpd", &path);
+        let frr = Self { node: node.clone(), bgpd, zebra };
+        wait_for("bgpd to answer", || {
+            let said = frr.try_ask("show bgp summary json")?;
+            if said.contains("% ") { Err(said) } else { Ok(()) }
+        });
+        frr
+    }
+
+    /// Asks `vtysh`.
     ///
     /// # Panics
-    /// When the daemons cannot be started.
+    /// If it fails.
+    #[track_caller]
     #[must_use]
-    pub fn start(host: &Host, config: &str) -> Self {
-        host.write("zebra.conf", "");
-        host.write("bgpd.conf", config);
-        // The daemons give up root for the user `frr` and then open their sockets in this directory.
-        let status = Command::new("chown").args(["-R", "frr:frr"]).arg(host.dir()).status().expect("chown runs");
-        assert!(status.success(), "chown to frr");
-        let zebra = host.spawn("zebra", daemon(host, "zebra"));
-        let zserv = host.dir().join("zserv");
-        super::eventually("zebra listens", std::time::Duration::from_secs(20), || {
-            zserv.exists().then_some(()).ok_or_else(|| zebra.log())
-        });
-        let bgpd = host.spawn("bgpd", daemon(host, "bgpd"));
-        Self { host: host.clone(), _zebra: zebra, bgpd }
+    pub fn ask(&self, command: &str) -> String {
+        self.try_ask(command).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// The BGP daemon's process.
-    pub fn bgpd(&mut self) -> &mut Process {
-        &mut self.bgpd
+    fn try_ask(&self, command: &str) -> Result<String, String> {
+        try_run(self.node.command("vtysh").arg("--vty_socket").arg(self.node.dir()).args(["-c", command]))
     }
 
-    /// What `vtysh -c COMMAND` prints for each command, in one run.
+    fn json(&self, command: &str) -> Value {
+        serde_json::from_str(&self.ask(command)).unwrap_or(Value::Null)
+    }
+
+    /// True if the session with `neighbor` stands.
     #[must_use]
-    pub fn ask(&self, commands: &[&str]) -> String {
-        let mut vtysh = Command::new("vtysh");
-        vtysh.arg("--vty_socket").arg(self.host.dir());
-        for command in commands {
-            vtysh.args(["-c", command]);
-        }
-        let out = vtysh.output().expect("vtysh runs");
-        String::from_utf8_lossy(&out.stdout).into_owned()
+    pub fn is_established(&self, neighbor: &str) -> bool {
+        let view = self.json(&format!("show bgp neighbors {neighbor} json"));
+        view[neighbor]["bgpState"] == "Established"
     }
 
-    /// `Ok` when the session with `neighbor` is established.
-    ///
-    /// # Errors
-    /// The state that FRR shows.
-    pub fn established(&self, neighbor: &str) -> Result<(), String> {
-        let text = self.ask(&[&format!("show bgp neighbors {neighbor} json")]);
-        let value: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
-        match value[neighbor]["bgpState"].as_str() {
-            Some("Established") => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    }
-
-    /// Prefixes in the table of `family` (`ipv4` or `ipv6`) learned from `neighbor`.
+    /// How often the session with `neighbor` was established and lost.
     #[must_use]
-    pub fn prefixes(&self, family: &str, neighbor: &str) -> Vec<String> {
-        let text = self.ask(&[&format!("show bgp {family} unicast json")]);
-        let Ok(value) = serde_json::from_str::<Value>(&text) else { return Vec::new() };
-        let Some(routes) = value["routes"].as_object() else { return Vec::new() };
-        let from = |path: &Value| path["peerId"].as_str() == Some(neighbor);
-        routes
-            .iter()
-            .filter(|(_, paths)| paths.as_array().is_some_and(|paths| paths.iter().any(from)))
-            .map(|(prefix, _)| prefix.clone())
-            .collect()
+    pub fn transitions(&self, neighbor: &str) -> (u64, u64) {
+        let view = self.json(&format!("show bgp neighbors {neighbor} json"));
+        let count = |key: &str| view[neighbor][key].as_u64().unwrap_or(0);
+        (count("connectionsEstablished"), count("connectionsDropped"))
     }
 
-    /// The routes for exactly `prefixes`, with all attributes.
+    /// bgpd's own table of one family: `ipv4` or `ipv6`; only what was learned.
     #[must_use]
-    pub fn routes(&self, family: &str, prefixes: &[String]) -> PeerTable {
-        let mut table = PeerTable::new();
-        for some in prefixes.chunks(100) {
-            let commands: Vec<String> = some.iter().map(|p| format!("show bgp {family} unicast {p} json")).collect();
-            let text = self.ask(&commands.iter().map(String::as_str).collect::<Vec<_>>());
-            for value in serde_json::Deserializer::from_str(&text).into_iter::<Value>().flatten() {
-                if let Some(prefix) = value["prefix"].as_str() {
-                    table.insert(prefix.to_string(), route(&value["paths"][0]));
-                }
-            }
+    pub fn learned(&self, family: &str) -> Table {
+        let view = self.json(&format!("show bgp {family} unicast json detail"));
+        let mut table = Table::new();
+        for (prefix, paths) in view["routes"].as_object().into_iter().flatten() {
+            let Ok(prefix) = prefix.parse() else { continue };
+            // A list: something about the prefix first, then its paths.
+            let learned = |path: &&Value| path["nexthops"].is_array() && path["sourced"] != Value::Bool(true);
+            let paths = paths.as_array();
+            let Some(path) = paths.into_iter().flatten().find(learned) else { continue };
+            let hop = path["nexthops"].as_array().into_iter().flatten().find(|hop| hop["scope"] != "link-local");
+            let Some(hop) = hop.and_then(|hop| hop["ip"].as_str()) else { continue };
+            let as_path: Vec<u32> = path["aspath"]["string"]
+                .as_str()
+                .unwrap_or_default()
+                .split_whitespace()
+                .filter_map(|asn| asn.parse().ok())
+                .collect();
+            let mut route = PeerRoute::new(&path["origin"].as_str().unwrap_or_default().to_lowercase(), &as_path, hop);
+            route.med = path["metric"].as_u64().and_then(|med| u32::try_from(med).ok()).filter(|med| *med > 0);
+            route = route.communities(path["community"]["string"].as_str().unwrap_or_default());
+            route = route.large_communities(path["largeCommunity"]["string"].as_str().unwrap_or_default());
+            table.insert(prefix, route);
         }
         table
-    }
-}
-
-fn daemon(host: &Host, name: &str) -> Command {
-    let dir = host.dir();
-    let mut command = host.command(format!("/usr/lib/frr/{name}"));
-    command.arg("-f").arg(dir.join(format!("{name}.conf")));
-    command.arg("-i").arg(dir.join(format!("{name}.pid")));
-    command.arg("-z").arg(dir.join("zserv")).arg("--vty_socket").arg(dir);
-    command.args(["-P", "0", "--log", "stdout"]);
-    command
-}
-
-fn route(path: &Value) -> PeerRoute {
-    let number = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
-    let list = |v: &Value| {
-        let mut all: Vec<String> =
-            v["list"].as_array().into_iter().flatten().filter_map(|c| c.as_str().map(str::to_string)).collect();
-        all.sort();
-        all
-    };
-    let segments = path["aspath"]["segments"].as_array().cloned().unwrap_or_default();
-    PeerRoute {
-        next_hop: path["nexthops"][0]["ip"].as_str().unwrap_or("").to_string(),
-        as_path: segments
-            .iter()
-            .flat_map(|s| s["list"].as_array().cloned().unwrap_or_default())
-            .filter_map(|n| number(&n))
-            .collect(),
-        origin: path["origin"].as_str().unwrap_or("").to_lowercase(),
-        med: number(&path["metric"]),
-        local_pref: number(&path["locPrf"]),
-        communities: list(&path["community"]),
-        large_communities: list(&path["largeCommunity"]),
     }
 }

@@ -1,117 +1,117 @@
-//! GoBGP as a peer.
+//! GoBGP: its daemon with the API on the node's own loopback, and its table.
 
 use serde_json::Value;
 
-use super::net::Host;
-use super::process::Process;
-use super::route::{PeerRoute, PeerTable};
+use super::net::Node;
+use super::process::{Process, try_run};
+use super::route::{PeerRoute, Table};
+use super::wait::wait_for;
 
 /// A running GoBGP.
-pub struct Gobgp {
-    host: Host,
-    _process: Process,
+#[derive(Debug)]
+pub struct GoBgp {
+    node: Node,
+    /// The daemon.
+    pub process: Process,
 }
 
-impl Gobgp {
-    /// Starts gobgpd with this TOML configuration.
-    #[must_use]
-    pub fn start(host: &Host, config: &str) -> Self {
-        let path = host.write("gobgpd.toml", config);
-        let mut command = host.command("gobgpd");
-        command.arg("-f").arg(path).args(["-t", "toml", "--api-hosts", "127.0.0.1:50099"]);
-        let gobgp = Self { host: host.clone(), _process: host.spawn("gobgpd", command) };
-        super::eventually("gobgpd answers", std::time::Duration::from_secs(20), || {
-            let out = gobgp.try_ask("global -j");
-            out.contains("65").then_some(()).ok_or(out)
-        });
+impl GoBgp {
+    /// Starts GoBGP with a TOML configuration and waits until it answers.
+    pub fn start(node: &Node, config: &str) -> Self {
+        let path = node.write("gobgpd.toml", config);
+        let mut command = node.command("gobgpd");
+        command.arg("-f").arg(path).args(["-t", "toml", "--pprof-disable"]);
+        let gobgp = Self { node: node.clone(), process: node.spawn("gobgpd", &mut command) };
+        wait_for("gobgpd to answer", || gobgp.try_ask("global"));
         gobgp
     }
 
-    fn try_ask(&self, words: &str) -> String {
-        let out = self.host.try_run(&format!("gobgp -p 50099 {words}"));
-        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
-    }
-
-    /// What `gobgp WORDS` prints.
-    #[must_use]
-    pub fn ask(&self, words: &str) -> String {
-        self.host.run(&format!("gobgp -p 50099 {words}"))
-    }
-
-    /// Adds each prefix to the global table of `family` (`ipv4` or `ipv6`) with these attributes in GoBGP's words.
+    /// Asks `gobgp`.
     ///
     /// # Panics
-    /// When GoBGP refuses.
-    pub fn announce(&self, family: &str, prefixes: &[String], attributes: &str) {
-        let list = self.host.write("announce", &(prefixes.join("\n") + "\n"));
-        let mut command = self.host.command("xargs");
-        command
-            .args(["-a"])
-            .arg(list)
-            .args(["-P", "8", "-I", "{}", "gobgp", "-p", "50099", "global", "rib", "-a", family, "add", "{}"]);
-        command.args(attributes.split_whitespace());
-        let out = command.output().expect("xargs runs");
-        assert!(out.status.success(), "gobgp add: {}", String::from_utf8_lossy(&out.stderr));
-    }
-
-    /// `Ok` when the session with `neighbor` is established.
-    ///
-    /// # Errors
-    /// The state as GoBGP numbers it.
-    pub fn established(&self, neighbor: &str) -> Result<(), String> {
-        let text = self.try_ask(&format!("neighbor {neighbor} -j"));
-        let value: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
-        let state = &value["state"]["session_state"];
-        if state.as_u64() == Some(6) { Ok(()) } else { Err(state.to_string()) }
-    }
-
-    /// The best routes of `family` learned from `neighbor`.
+    /// If it fails.
+    #[track_caller]
     #[must_use]
-    pub fn routes(&self, family: &str, neighbor: &str) -> PeerTable {
-        let Ok(value) = serde_json::from_str::<Value>(&self.ask(&format!("global rib -a {family} -j"))) else {
-            return PeerTable::new();
-        };
-        let all = value.as_object().cloned().unwrap_or_default();
-        all.into_iter()
-            .filter_map(|(prefix, paths)| {
-                let path = paths.as_array()?.iter().find(|p| p["neighbor-ip"].as_str() == Some(neighbor))?.clone();
-                Some((prefix, route(&path)))
-            })
-            .collect()
+    pub fn ask(&self, command: &str) -> String {
+        self.try_ask(command).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn try_ask(&self, command: &str) -> Result<String, String> {
+        try_run(self.node.command("gobgp").args(command.split_whitespace()))
+    }
+
+    /// Runs `gobgp ARGUMENTS` for each line of arguments, several at a time.
+    ///
+    /// # Panics
+    /// If one of them fails.
+    pub fn ask_many(&self, lines: &[String]) {
+        let list = self.node.write("gobgp.lines", &lines.join("\n"));
+        self.node.sh(&format!("xargs -P 4 -I{{}} sh -c 'gobgp {{}}' < {}", list.display()));
+    }
+
+    /// True if the session with `neighbor` stands.
+    #[must_use]
+    pub fn is_established(&self, neighbor: &str) -> bool {
+        self.ask(&format!("neighbor {neighbor}")).to_lowercase().contains("bgp state = established")
+    }
+
+    /// What `neighbor` said, by GoBGP's own Adj-RIB-In; `family` is `ipv4` or `ipv6`.
+    #[must_use]
+    pub fn learned(&self, neighbor: &str, family: &str) -> Table {
+        let said = self.ask(&format!("-j neighbor {neighbor} adj-in -a {family}"));
+        let view: Value = serde_json::from_str(&said).unwrap_or(Value::Null);
+        let mut table = Table::new();
+        for (prefix, paths) in view.as_object().into_iter().flatten() {
+            let Ok(prefix) = prefix.parse() else { continue };
+            let Some(path) = paths.as_array().and_then(|paths| paths.first()) else { continue };
+            table.insert(prefix, route(path));
+        }
+        table
     }
 }
 
+/// Path attributes by type code, as GoBGP prints them.
 fn route(path: &Value) -> PeerRoute {
-    let mut route = PeerRoute::default();
-    let number = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
+    let mut route = PeerRoute::new("", &[], "0.0.0.0");
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
     for attribute in path["attrs"].as_array().into_iter().flatten() {
+        let value = &attribute["value"];
         match attribute["type"].as_u64() {
             Some(1) => {
                 let names = ["igp", "egp", "incomplete"];
-                let index = attribute["value"].as_u64().unwrap_or(9);
-                route.origin = usize::try_from(index).ok().and_then(|i| names.get(i)).unwrap_or(&"?").to_string();
+                let name = value.as_u64().and_then(|value| names.get(usize::try_from(value).ok()?));
+                route.origin = name.map_or_else(String::new, |name| (*name).to_owned());
             }
             Some(2) => {
-                let segments = attribute["as_paths"].as_array().cloned().unwrap_or_default();
-                route.as_path = segments
-                    .iter()
-                    .flat_map(|s| s["asns"].as_array().cloned().unwrap_or_default())
-                    .filter_map(|n| number(&n))
-                    .collect();
+                let segments = attribute["as_paths"].as_array().into_iter().flatten();
+                route.as_path =
+                    segments.flat_map(|segment| segment["asns"].as_array().into_iter().flatten()).map(number).collect();
             }
-            Some(3 | 14) => route.next_hop = attribute["nexthop"].as_str().unwrap_or("").to_string(),
-            Some(4) => route.med = number(&attribute["metric"]),
-            Some(5) => route.local_pref = number(&attribute["value"]),
+            Some(3 | 14) => {
+                if let Some(hop) = attribute["nexthop"].as_str().and_then(|hop| hop.parse().ok()) {
+                    route.next_hop = hop;
+                }
+            }
+            Some(4) => route.med = Some(number(&attribute["metric"])).filter(|med| *med > 0),
             Some(8) => {
-                let all = attribute["communities"].as_array().into_iter().flatten().filter_map(&number);
-                route.communities = all.map(|c| format!("{}:{}", c >> 16, c & 0xffff)).collect();
-                route.communities.sort();
+                let one = |value: &Value| format!("{}:{}", number(value) >> 16, number(value) & 0xFFFF);
+                route.communities = attribute["communities"].as_array().into_iter().flatten().map(one).collect();
             }
             Some(32) => {
-                let all = attribute["value"].as_array().into_iter().flatten();
-                route.large_communities =
-                    all.map(|c| format!("{}:{}:{}", c["ASN"], c["LocalData1"], c["LocalData2"])).collect();
-                route.large_communities.sort();
+                let one = |value: &Value| {
+                    let part = |keys: [&str; 2]| {
+                        number(
+                            keys.iter().map(|key| &value[*key]).find(|found| !found.is_null()).unwrap_or(&Value::Null),
+                        )
+                    };
+                    format!(
+                        "{}:{}:{}",
+                        part(["ASN", "asn"]),
+                        part(["LocalData1", "local_data1"]),
+                        part(["LocalData2", "local_data2"])
+                    )
+                };
+                route.large_communities = value.as_array().into_iter().flatten().map(one).collect();
             }
             _ => {}
         }

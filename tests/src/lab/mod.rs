@@ -1,7 +1,9 @@
-//! The lab: hosts in network namespaces, joined by veth pairs, running anyhop and foreign daemons.
+//! The lab: network namespaces joined by veth pairs, with real daemons in them.
 //!
-//! A [`Lab`] owns everything it made and takes it down when dropped, also when a test panics: processes by their own
-//! ids, namespaces by their own names (all begin with `anyhop-`). Without root a test prints `skipped: …` and returns.
+//! Needs root. Every namespace has a name that no other test has, every process is killed by its own number when its
+//! owner is dropped (also by a panic), and leftovers of test runs that were killed are removed by the next.
+
+#![allow(clippy::disallowed_methods, reason = "the lab runs in real time, with real daemons")]
 
 pub mod anyhop;
 pub mod bird;
@@ -10,42 +12,24 @@ pub mod gobgp;
 pub mod net;
 pub mod process;
 pub mod route;
+pub mod services;
+pub mod wait;
 
-use std::time::Duration;
-
-pub use anyhop::Anyhop;
+pub use anyhop::{Anyhop, anyhop_bin};
 pub use bird::Bird;
 pub use frr::Frr;
-pub use gobgp::Gobgp;
-pub use net::{Host, Lab};
+pub use gobgp::GoBgp;
+pub use net::{Lab, Node};
 pub use process::Process;
 pub use route::PeerRoute;
+pub use wait::{eventually, never, wait_for};
 
-/// Calls `check` every 50 ms until it holds.
-///
-/// # Panics
-/// When `check` still fails after `limit`; says what was awaited and what was seen last.
-pub fn eventually<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Result<T, String>) -> T {
-    let rounds = (limit.as_millis() / 50).max(1);
-    let mut last = String::new();
-    for _ in 0..rounds {
-        match check() {
-            Ok(value) => return value,
-            Err(seen) => last = seen,
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("{what}: not within {limit:?}; last seen: {last}");
-}
-
-/// True if `program` can be started here; otherwise says loudly that the test is skipped.
+/// A lab for the test named, or `None`, said loudly, without the privilege.
 #[must_use]
-pub fn have(program: &str) -> bool {
-    let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib/frr"]
-        .iter()
-        .any(|dir| std::path::Path::new(dir).join(program).exists());
-    if !found {
-        println!("skipped: {program} is not installed");
+pub fn lab(test: &str) -> Option<Lab> {
+    if nix::unistd::geteuid().is_root() {
+        return Some(Lab::new());
     }
-    found
+    eprintln!("\n*** {test}: skipped: needs root (network namespaces) ***\n");
+    None
 }

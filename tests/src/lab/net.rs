@@ -1,164 +1,177 @@
 //! Namespaces, links and addresses.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
-use super::process::Process;
+use super::process::{Process, run};
 
-static SERIAL: AtomicU32 = AtomicU32::new(0);
+/// Distinguishes the labs of one test process.
+static LABS: AtomicU32 = AtomicU32::new(0);
+/// What the names of our namespaces begin with; the process's number follows.
+const PREFIX: &str = "anyhop-lab-";
 
-/// A set of hosts that vanishes when dropped.
+/// A small network of its own. Dropped last, it takes its namespaces with it.
+#[derive(Debug)]
 pub struct Lab {
-    prefix: String,
-    dir: TempDir,
-    names: std::cell::RefCell<Vec<String>>,
+    name: String,
+    dir: Rc<TempDir>,
+    namespaces: Vec<String>,
 }
 
-/// One host: a network namespace.
+/// A host of the lab: a namespace and a directory.
 #[derive(Clone, Debug)]
-pub struct Host {
-    /// The namespace's name.
-    pub namespace: String,
+pub struct Node {
+    namespace: String,
     dir: PathBuf,
+    // Keeps the directory until the last process that writes there is gone.
+    lab_dir: Rc<TempDir>,
 }
 
 impl Lab {
-    /// An empty lab; `None`, with the reason printed, where namespaces cannot be made.
-    #[must_use]
-    pub fn new() -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            println!("skipped: needs root (network namespaces)");
-            return None;
-        }
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("anyhop-{}-{serial}", std::process::id());
+    /// An empty network.
+    pub(super) fn new() -> Self {
+        sweep();
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
         let dir = tempfile::Builder::new().prefix("anyhop-lab-").tempdir().expect("a temporary directory");
-        // Daemons that give up root must be able to walk through.
-        run(Command::new("chmod").arg("755").arg(dir.path()));
-        Some(Self { prefix, dir, names: Vec::new().into() })
+        Self { name: format!("{PREFIX}{}-{number}", std::process::id()), dir: Rc::new(dir), namespaces: Vec::new() }
     }
 
-    /// A new host with its loopback up.
-    #[must_use]
-    pub fn host(&self, name: &str) -> Host {
-        let namespace = format!("{}-{name}", self.prefix);
-        ip(&["netns", "add", &namespace]);
-        self.names.borrow_mut().push(namespace.clone());
+    /// A new host, its loopback up.
+    pub fn node(&mut self, name: &str) -> Node {
+        let namespace = format!("{}-{name}", self.name);
+        run(Command::new("ip").args(["netns", "add", &namespace]));
+        self.namespaces.push(namespace.clone());
         let dir = self.dir.path().join(name);
-        std::fs::create_dir(&dir).expect("a host's directory");
-        let host = Host { namespace, dir };
-        host.ip(&["link", "set", "lo", "up"]);
-        host
+        std::fs::create_dir(&dir).expect("a directory per node");
+        let node = Node { namespace, dir, lab_dir: Rc::clone(&self.dir) };
+        node.ip("link set lo up");
+        // Addresses are usable at once: nobody else is on these links.
+        node.sysctl("net.ipv6.conf.all.accept_dad", "0");
+        node.sysctl("net.ipv6.conf.default.accept_dad", "0");
+        node
     }
 
-    /// Joins two hosts by a veth pair; each end is (host, interface name, addresses with length).
-    pub fn link(&self, a: (&Host, &str, &[&str]), b: (&Host, &str, &[&str])) {
-        let (host_a, dev_a, _) = a;
-        let (host_b, dev_b, _) = b;
-        host_a.ip(&["link", "add", dev_a, "type", "veth", "peer", "name", dev_b, "netns", &host_b.namespace]);
-        for (host, dev, addresses) in [a, b] {
-            for address in addresses {
-                let mut words = vec!["addr", "add", address, "dev", dev];
-                if address.contains(':') {
-                    words.push("nodad");
-                }
-                host.ip(&words);
+    /// A link between `a` and `b`: interface names and addresses with prefix lengths, blank-separated.
+    pub fn link(&mut self, (a, a_name, a_addrs): (&Node, &str, &str), (b, b_name, b_addrs): (&Node, &str, &str)) {
+        run(Command::new("ip").args(["link", "add", a_name, "netns", &a.namespace, "type", "veth"]).args([
+            "peer",
+            "name",
+            b_name,
+            "netns",
+            &b.namespace,
+        ]));
+        for (node, name, addrs) in [(a, a_name, a_addrs), (b, b_name, b_addrs)] {
+            node.sysctl(&format!("net.ipv6.conf.{name}.accept_dad"), "0");
+            for addr in addrs.split_whitespace() {
+                node.ip(&format!("addr add {addr} dev {name}"));
             }
-            host.ip(&["link", "set", dev, "up"]);
+            node.ip(&format!("link set {name} up"));
         }
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for name in self.names.borrow().iter() {
-            let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
+        for namespace in &self.namespaces {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
         }
     }
 }
 
-impl Host {
-    /// The host's own directory, removed with the lab.
+impl Node {
+    /// Where this node's files go.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A command that will run on this host.
-    #[must_use]
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program).stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a shell-like line of words on this host and returns its standard output.
+    /// Lets daemons that run as other users write to the node's directory.
     ///
     /// # Panics
-    /// When it fails.
-    pub fn run(&self, line: &str) -> String {
-        let out = self.try_run(line);
-        assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).into_owned()
+    /// If its mode cannot be changed.
+    pub fn open_to_all(&self) {
+        let mode =
+            |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("our directory");
+        mode(self.lab_dir.path(), 0o755);
+        mode(&self.dir, 0o777);
     }
 
-    /// Runs a line of words on this host.
-    pub fn try_run(&self, line: &str) -> Output {
-        let mut words = line.split_whitespace();
-        let program = words.next().expect("a program");
-        self.command(program).args(words).output().unwrap_or_else(|e| panic!("{line}: {e}"))
-    }
-
-    /// `ip -n HOST …`.
-    pub fn ip(&self, words: &[&str]) {
-        let mut all = vec!["-n", &self.namespace];
-        all.extend_from_slice(words);
-        ip(&all);
-    }
-
-    /// One sysctl of this host, as `net/ipv4/ip_forward`.
-    pub fn sysctl(&self, key: &str, value: &str) {
-        self.run(&format!("sysctl -qw {key}={value}"));
-    }
-
-    /// Starts a program that is killed when the returned value is dropped; its output goes to `NAME.log` in [`Self::dir`].
+    /// A path under the node's directory.
     #[must_use]
-    pub fn spawn(&self, name: &str, command: Command) -> Process {
-        Process::start(name, &self.dir, command)
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
-    /// Writes a file into the host's directory.
+    /// Writes a file of the node; its path.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.dir.join(name);
-        std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("the node's directory is writable");
         path
     }
 
-    /// True if `address` answers one of three echo requests.
+    /// A command that will run on this node.
     #[must_use]
-    pub fn pings(&self, address: &str) -> bool {
-        self.try_run(&format!("ping -c 3 -i 0.2 -W 1 {address}")).status.success()
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(program);
+        command
     }
 
-    /// The kernel's routes of our protocol number (179), one line each.
+    /// Runs `ip ARGUMENTS` here; what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn ip(&self, arguments: &str) -> String {
+        run(Command::new("ip").args(["-n", &self.namespace]).args(arguments.split_whitespace()))
+    }
+
+    /// Runs a shell script here; what it printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> String {
+        run(self.command("sh").args(["-ec", script]))
+    }
+
+    /// True if a shell script succeeds here.
     #[must_use]
-    pub fn our_routes(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for family in ["-4", "-6"] {
-            lines.extend(self.run(&format!("ip {family} route show proto 179")).lines().map(str::to_string));
+    pub fn succeeds(&self, script: &str) -> bool {
+        self.command("sh").args(["-ec", script]).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Starts a program here; its output goes to `NAME.log` in the node's directory.
+    pub fn spawn(&self, name: &str, command: &mut Command) -> Process {
+        Process::spawn(name, command, &self.path(&format!("{name}.log")))
+    }
+
+    /// Sets a kernel parameter of the namespace.
+    pub fn sysctl(&self, key: &str, value: &str) {
+        run(self.command("sysctl").args(["-qw", &format!("{key}={value}")]));
+    }
+
+    /// Forwards packets between interfaces from now on.
+    pub fn forward(&self) {
+        self.sysctl("net.ipv4.ip_forward", "1");
+        self.sysctl("net.ipv6.conf.all.forwarding", "1");
+    }
+}
+
+/// Removes namespaces of test processes that are gone.
+fn sweep() {
+    let Ok(entries) = std::fs::read_dir("/run/netns") else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = Command::new("ip").args(["netns", "del", &name]).output();
         }
-        lines
     }
-}
-
-fn ip(words: &[&str]) {
-    run(Command::new("ip").args(words));
-}
-
-fn run(command: &mut Command) {
-    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
