@@ -1,1 +1,41 @@
-//! Being built.
+//! Configuration: one TOML file, read with the place of every value, validated whole, and handed on as plain data.
+//!
+//! `file` is what people may write, [`model`] is what is true, [`diff`] is what a reload changes. [`check`] reports
+//! everything that is wrong at once; the daemon never runs on a part of a file.
+
+mod build;
+pub mod diff;
+pub mod error;
+mod file;
+pub mod model;
+mod neighbors;
+mod policies;
+mod read;
+mod services;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use error::{Errors, Located};
+pub use model::Model;
+
+/// Where the configuration stands unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/anyhop/anyhop.toml";
+
+/// Reads and validates a file.
+///
+/// # Errors
+/// Everything that is wrong, with file, line, column, key and what would be right.
+pub fn check(path: &Path) -> Result<Model, Errors> {
+    let text = std::fs::read_to_string(path).map_err(|error| Errors::unreadable(path, &error))?;
+    check_text(path, &text)
+}
+
+/// Validates `text` as if it stood in the file `path`.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_text(path: &Path, text: &str) -> Result<Model, Errors> {
+    build::model(text).map_err(|problems| Errors::new(path, text, problems))
+}

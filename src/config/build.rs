@@ -1,0 +1,389 @@
+//! From the file to the model: `[node]`, `[api]`, `[log]`, `[bgp]`, `[[static]]`, `[rib]`, `[fib]` and what ties the parts
+//! together. Neighbors, policies and services have rooms of their own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgpd::config::SpeakerConfig;
+use ipnet::IpNet;
+use rib::{AdminDistance, Protocol};
+use toml::de::DeTable;
+
+use super::error::Problem;
+use super::file;
+use super::model::{
+    ApiListen, Backend, BgpModel, Distances, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel,
+    Redistribute, StaticRoute, StaticTo,
+};
+use super::read::{Once, Sink, Table};
+use super::{neighbors, policies, services};
+
+/// The socket of the API when nothing is said.
+const DEFAULT_API: &str = "/run/anyhop/anyhop.sock";
+
+/// The model of `text`, or everything that is wrong with it.
+pub(super) fn model(text: &str) -> Result<Model, Vec<Problem>> {
+    let sink = Sink::default();
+    let (root, syntax) = DeTable::parse_recoverable(text);
+    if !syntax.is_empty() {
+        for error in syntax {
+            sink.push(error.span().unwrap_or(0..0), "", error.message().trim());
+        }
+        return Err(sink.into_problems());
+    }
+    let root = Table::open(root.get_ref(), 0..0, "", file::ROOT, &sink);
+    let model = build(&root);
+    let problems = sink.into_problems();
+    if problems.is_empty() { Ok(model) } else { Err(problems) }
+}
+
+/// Reads everything; where something is wrong a default stands in, and the problem in the sink keeps it from being used.
+fn build(root: &Table<'_>) -> Model {
+    let node = node(root);
+    let distances = distances(root);
+    let fib = fib(root);
+    let groups = neighbors::groups(root);
+    let neighbors = neighbors::neighbors(root, &groups, &node);
+    let policies = policies::policies(root, &groups, &neighbors);
+    let policy_names = policies::names(&policies);
+    for neighbor in &neighbors {
+        neighbor.check_policies(&policy_names);
+    }
+    for group in &groups {
+        group.check_policies(&policy_names);
+    }
+    let (bgp, rest) = bgp(root, &node, !neighbors.is_empty(), &policy_names);
+    let services = services::services(root, distances.service);
+    let withdrawal_budget = services::budget(root);
+    let statics = statics(root, &distances);
+    let speaker = SpeakerConfig {
+        asn: node.asn,
+        router_id: node.router_id,
+        cluster_id: rest.cluster_id,
+        require_policy: rest.require_policy,
+        multipath_ebgp: rest.multipath.0,
+        multipath_ibgp: rest.multipath.1,
+        distance_ebgp: distances.ebgp.0,
+        distance_ibgp: distances.ibgp.0,
+        startup_delay: rest.startup_delay,
+        shutdown_message: rest.shutdown_message,
+        policies: Arc::new(policies),
+        neighbors: neighbors.into_iter().map(|neighbor| neighbor.config).collect(),
+        seed: 0,
+    };
+    Model { node, api: api(root), log: log(root), bgp, speaker, statics, distances, fib, services, withdrawal_budget }
+}
+
+fn node(root: &Table<'_>) -> NodeModel {
+    let empty = NodeModel { asn: 0, router_id: Ipv4Addr::UNSPECIFIED, site: String::new() };
+    let Some(table) = root.table("node", "node", file::NODE) else {
+        if !root.has("node") {
+            root.missing("node", "write [node] with asn and router_id");
+        }
+        return empty;
+    };
+    let asn = table.int::<u32>("asn", 1..=4_294_967_294);
+    if !table.has("asn") {
+        table.missing("asn", "our AS number; 64512 to 65534 are for private use");
+    }
+    if let Some(asn) = asn.as_ref().filter(|asn| asn.value == 23456) {
+        // RFC 6793 §9: AS_TRANS stands for a number that does not fit in two octets.
+        table.wrong(asn.span.clone(), "asn", "23456 is reserved (AS_TRANS, RFC 6793); write the real number");
+    }
+    let router_id = table.at::<Ipv4Addr>("router_id");
+    if !table.has("router_id") {
+        table.missing("router_id", "four numbers with dots, unique in our AS, as in \"10.0.0.11\"");
+    }
+    if let Some(id) = router_id.as_ref().filter(|id| id.value.is_unspecified()) {
+        // RFC 6286 §2.1.
+        table.wrong(id.span.clone(), "router_id", "must not be 0.0.0.0; an address of this host is usual");
+    }
+    NodeModel {
+        asn: asn.map_or(empty.asn, |asn| asn.value),
+        router_id: router_id.map_or(empty.router_id, |id| id.value),
+        site: table.get("site").unwrap_or_default(),
+    }
+}
+
+fn api(root: &Table<'_>) -> Vec<ApiListen> {
+    let default = || vec![ApiListen::Unix(PathBuf::from(DEFAULT_API))];
+    let Some(table) = root.table("api", "api", file::API) else { return default() };
+    let Some(list) = table.list::<String>("listen") else { return default() };
+    let mut listen = Vec::new();
+    for at in list {
+        let parsed = if let Some(path) = at.value.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            if path.is_absolute() && path.as_os_str().len() < 108 {
+                Ok(ApiListen::Unix(path))
+            } else {
+                Err("a Unix socket is an absolute path of under 108 octets, as in \"unix:/run/anyhop/anyhop.sock\""
+                    .into())
+            }
+        } else {
+            match at.value.parse::<SocketAddr>() {
+                Ok(addr) if addr.ip().is_loopback() => Ok(ApiListen::Tcp(addr)),
+                Ok(addr) => Err(format!(
+                    "{addr} is not loopback: that needs [api.tls], which is not yet supported by this version; listen on \"127.0.0.1:{}\"",
+                    addr.port()
+                )),
+                Err(_) => Err(format!("{:?} is neither \"unix:/path\" nor \"127.0.0.1:50051\"", at.value)),
+            }
+        };
+        match parsed {
+            Ok(one) if listen.contains(&one) => table.wrong(at.span, "listen", format!("{one} stands twice")),
+            Ok(one) => listen.push(one),
+            Err(message) => table.wrong(at.span, "listen", message),
+        }
+    }
+    listen
+}
+
+fn log(root: &Table<'_>) -> LogModel {
+    let mut model = LogModel { level: "info".to_owned(), format: LogFormat::Text };
+    let Some(table) = root.table("log", "log", file::LOG) else { return model };
+    if let Some(level) = table.at::<String>("level") {
+        if level.value.trim().is_empty() || level.value.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            let right = "error, warn, info, debug or trace, also by part, as in \"info,bgpd=debug\"";
+            table.wrong(level.span, "level", format!("must be {right}, not {:?}", level.value));
+        } else {
+            model.level = level.value;
+        }
+    }
+    if let Some(format) = table.word("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]) {
+        model.format = format;
+    }
+    model
+}
+
+/// What of `[bgp]` the speaker needs.
+struct SpeakerPart {
+    require_policy: bool,
+    multipath: (u16, u16),
+    cluster_id: Ipv4Addr,
+    startup_delay: Duration,
+    shutdown_message: String,
+}
+
+fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &[String]) -> (BgpModel, SpeakerPart) {
+    let mut part = SpeakerPart {
+        require_policy: true,
+        multipath: (1, 1),
+        cluster_id: node.router_id,
+        startup_delay: Duration::ZERO,
+        shutdown_message: String::new(),
+    };
+    let default_listen = || {
+        let any = |ip: &str| SocketAddr::new(ip.parse::<IpAddr>().expect("a literal"), 179);
+        if neighbors { vec![any("0.0.0.0"), any("::")] } else { Vec::new() }
+    };
+    let mut model = BgpModel { listen: default_listen(), redistribute: Vec::new() };
+    let Some(table) = root.table("bgp", "bgp", file::BGP) else { return (model, part) };
+    if let Some(listen) = table.list::<SocketAddr>("listen") {
+        model.listen = listen.into_iter().map(|at| at.value).collect();
+    }
+    part.require_policy = table.get("require_policy").unwrap_or(true);
+    if let Some(multipath) = table.table("multipath", "bgp.multipath", file::MULTIPATH) {
+        let ways = |name| multipath.int::<u16>(name, 1..=64).map_or(1, |at| at.value);
+        part.multipath = (ways("ebgp"), ways("ibgp"));
+    }
+    if let Some(id) = table.at::<Ipv4Addr>("cluster_id") {
+        if id.value.is_unspecified() {
+            table.wrong(id.span, "cluster_id", "must not be 0.0.0.0; the router id is usual");
+        } else {
+            part.cluster_id = id.value;
+        }
+    }
+    if let Some(delay) = table.at::<Duration>("startup_delay") {
+        if delay.value > Duration::from_secs(3600) {
+            table.wrong(delay.span, "startup_delay", "must be at most \"1h\"");
+        } else {
+            part.startup_delay = delay.value;
+        }
+    }
+    if let Some(text) = table.at::<String>("shutdown_message") {
+        // RFC 9003 §2: at most 255 octets of UTF-8.
+        if text.value.len() > 255 {
+            table.wrong(text.span, "shutdown_message", "must be at most 255 octets long (RFC 9003)");
+        } else {
+            part.shutdown_message = text.value;
+        }
+    }
+    model.redistribute = redistribute(&table, policies);
+    (model, part)
+}
+
+fn redistribute(bgp: &Table<'_>, policies: &[String]) -> Vec<Redistribute> {
+    const FROM: &[(&str, Protocol)] = &[
+        ("static", Protocol::Static),
+        ("connected", Protocol::Connected),
+        ("kernel", Protocol::Kernel),
+        ("api", Protocol::Api),
+        ("ospf", Protocol::OspfIntra),
+    ];
+    let mut all: Vec<Redistribute> = Vec::new();
+    for table in bgp.tables("redistribute", "bgp.redistribute", file::REDISTRIBUTE) {
+        if !table.has("from") {
+            table.missing("from", "one of static, connected, kernel, api");
+        }
+        let Some(from) = table.word("from", FROM) else { continue };
+        if from == Protocol::OspfIntra {
+            table.wrong(table.span_of("from"), "from", "\"ospf\" is not yet supported by this version");
+        } else if all.iter().any(|before| before.from == from) {
+            table.wrong(table.span_of("from"), "from", format!("{} stands twice; each may stand once", from.name()));
+        }
+        let chain = table.one_or_more::<String>("policy");
+        if !table.has("policy") {
+            table.missing("policy", "a policy's name; \"accept\" gives all");
+        }
+        let chain = chain.unwrap_or_default();
+        for name in &chain {
+            policies::known(&table, "policy", name, policies);
+        }
+        all.push(Redistribute { from, policy: chain.into_iter().map(|at| at.value).collect() });
+    }
+    all
+}
+
+fn distances(root: &Table<'_>) -> Distances {
+    let mut model = Distances::default();
+    let Some(rib) = root.table("rib", "rib", file::RIB) else { return model };
+    let Some(table) = rib.table("distance", "rib.distance", file::DISTANCE) else { return model };
+    for (name, field) in [
+        ("static", &mut model.statics),
+        ("service", &mut model.service),
+        ("api", &mut model.api),
+        ("ebgp", &mut model.ebgp),
+        ("ibgp", &mut model.ibgp),
+        ("kernel", &mut model.kernel),
+    ] {
+        if let Some(at) = table.int::<u8>(name, 1..=255) {
+            *field = AdminDistance(at.value);
+        }
+    }
+    model
+}
+
+fn statics(root: &Table<'_>, distances: &Distances) -> Vec<StaticRoute> {
+    let mut all = Vec::new();
+    let mut once = Once::<IpNet>::default();
+    for table in root.tables("static", "static", file::STATIC) {
+        if !table.has("prefix") {
+            table.missing("prefix", "the destination, as in \"198.51.100.0/24\"");
+        }
+        let prefix = table.at::<IpNet>("prefix");
+        let via = table.one_or_more::<IpAddr>("via");
+        let interface = table.at::<String>("interface");
+        let blackhole = table.get::<bool>("blackhole").unwrap_or(false);
+        let distance = table.int::<u8>("distance", 1..=255).map_or(distances.statics, |at| AdminDistance(at.value));
+        let Some(prefix) = prefix else { continue };
+        if !once.take(prefix.value, &table, "prefix", prefix.span.clone()) {
+            continue;
+        }
+        if let Some(name) = &interface
+            && (name.value.is_empty() || name.value.len() > 15 || name.value.contains(['/', ' ']))
+        {
+            table.wrong(name.span.clone(), "interface", "must be an interface's name, as in \"eth0\"");
+        }
+        for gateway in via.iter().flatten() {
+            let addr = gateway.value;
+            if addr.is_unspecified() || addr.is_multicast() {
+                table.wrong(gateway.span.clone(), "via", format!("{addr} is no gateway; a unicast address is"));
+            } else if addr.is_ipv4() != prefix.value.addr().is_ipv4() {
+                table.wrong(gateway.span.clone(), "via", format!("{addr} is not of the family of {}", prefix.value));
+            } else if matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local()) && interface.is_none() {
+                table.wrong(gateway.span.clone(), "via", format!("{addr} is link-local: interface must be given too"));
+            }
+        }
+        let to = match (via, interface, blackhole) {
+            (None, None, true) => StaticTo::Blackhole,
+            (Some(via), interface, false) if !via.is_empty() => StaticTo::Via {
+                gateways: via.into_iter().map(|at| at.value).collect(),
+                interface: interface.map(|at| at.value),
+            },
+            (None, Some(interface), false) => StaticTo::Interface(interface.value),
+            (None, None, false) if table.has("via") || table.has("interface") => continue,
+            (_, _, true) => {
+                let place = table.span_of("blackhole");
+                table.wrong(place, "blackhole", "stands alone: without via and interface");
+                continue;
+            }
+            _ => {
+                let place = table.span_of("prefix");
+                table.wrong(
+                    place,
+                    "prefix",
+                    "needs one of via = [\"10.0.0.1\"], interface = \"eth0\" or blackhole = true",
+                );
+                continue;
+            }
+        };
+        all.push(StaticRoute { prefix: prefix.value, to, distance });
+    }
+    all
+}
+
+fn fib(root: &Table<'_>) -> FibModel {
+    let mut model = FibModel { backends: vec![Backend::Kernel], kernel: KernelModel::default() };
+    let Some(table) = root.table("fib", "fib", file::FIB) else { return model };
+    if let Some(names) = table.list::<String>("backends") {
+        model.backends.clear();
+        for at in names {
+            let backend = match at.value.as_str() {
+                "kernel" => Backend::Kernel,
+                "memory" => Backend::Memory,
+                name @ ("xdp" | "dpdk" | "fpm") => {
+                    table.wrong(at.span, "backends", format!("{name:?} is not yet supported by this version"));
+                    continue;
+                }
+                other => {
+                    let words = ["kernel", "memory", "xdp", "dpdk", "fpm"];
+                    table.wrong(at.span, "backends", super::read::not_a_word(other, words.into_iter()));
+                    continue;
+                }
+            };
+            if model.backends.contains(&backend) {
+                table.wrong(at.span, "backends", format!("{:?} stands twice; each may stand once", backend.name()));
+            } else {
+                model.backends.push(backend);
+            }
+        }
+    }
+    if let Some(kernel) = table.table("kernel", "fib.kernel", file::KERNEL) {
+        model.kernel = kernel_model(&kernel);
+    }
+    model
+}
+
+fn kernel_model(table: &Table<'_>) -> KernelModel {
+    let default = KernelModel::default();
+    let number = table.int::<u32>("table", 1..=0xffff_ffff);
+    if let Some(at) = number.as_ref().filter(|at| at.value == 255) {
+        table.wrong(at.span.clone(), "table", "255 is the kernel's own table of local addresses; 254 is \"main\"");
+    }
+    let protocol = table.int::<u8>("protocol", 1..=255);
+    if let Some(at) = &protocol {
+        match at.value {
+            0..=4 => table.wrong(
+                at.span.clone(),
+                "protocol",
+                "1 to 4 belong to the kernel and to administrators; 179 is ours",
+            ),
+            186..=199 => {
+                table.wrong(at.span.clone(), "protocol", "186 to 199 belong to other routing daemons; 179 is ours")
+            }
+            _ => {}
+        }
+    }
+    KernelModel {
+        table: number.map_or(default.table, |at| at.value),
+        metric: table.int::<u32>("metric", 1..=0xffff_ffff).map_or(default.metric, |at| at.value),
+        protocol: protocol.map_or(default.protocol, |at| at.value),
+        keep_on_exit: table.word("on_exit", &[("remove", false), ("keep", true)]).unwrap_or(default.keep_on_exit),
+        nexthop_compat_off: table
+            .word("nexthop_compat", &[("leave", false), ("off", true)])
+            .unwrap_or(default.nexthop_compat_off),
+        learn: table.get("learn").unwrap_or(default.learn),
+    }
+}

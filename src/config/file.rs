@@ -1,0 +1,265 @@
+//! The shape of the file on disk: every table and every key, those that this version carries out and those that it
+//! knows but refuses. A key in neither list is an error with a suggestion; nothing is ever ignored.
+
+/// A key of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// False: part of the format, refused as "not yet supported".
+    pub(super) supported: bool,
+}
+
+/// The keys of one table.
+pub(super) type Keys = &'static [Key];
+
+const fn yes(name: &'static str) -> Key {
+    Key { name, supported: true }
+}
+
+const fn later(name: &'static str) -> Key {
+    Key { name, supported: false }
+}
+
+/// The file itself.
+pub(super) const ROOT: Keys = &[
+    yes("node"),
+    yes("api"),
+    yes("log"),
+    yes("bgp"),
+    yes("neighbor_group"),
+    yes("neighbor"),
+    yes("prefix_set"),
+    yes("as_path_set"),
+    yes("community_set"),
+    yes("policy"),
+    yes("static"),
+    yes("rib"),
+    yes("fib"),
+    yes("service"),
+    yes("safety"),
+    later("web"),
+    later("aggregate"),
+    later("ospf"),
+    later("fleet"),
+    later("rpki"),
+    later("bmp"),
+];
+
+pub(super) const NODE: Keys = &[yes("asn"), yes("router_id"), yes("site")];
+pub(super) const API: Keys = &[yes("listen"), later("tls")];
+pub(super) const LOG: Keys = &[yes("level"), yes("format")];
+pub(super) const BGP: Keys = &[
+    yes("listen"),
+    yes("require_policy"),
+    yes("multipath"),
+    yes("cluster_id"),
+    yes("redistribute"),
+    yes("startup_delay"),
+    yes("shutdown_message"),
+    later("confederation"),
+];
+pub(super) const MULTIPATH: Keys = &[yes("ebgp"), yes("ibgp")];
+pub(super) const REDISTRIBUTE: Keys = &[yes("from"), yes("policy")];
+
+/// `[[neighbor]]`.
+pub(super) const NEIGHBOR: Keys = &[
+    yes("address"),
+    yes("group"),
+    yes("asn"),
+    yes("port"),
+    yes("passive"),
+    yes("local_address"),
+    yes("local_asn"),
+    yes("description"),
+    yes("hold_time"),
+    yes("connect_retry"),
+    yes("families"),
+    yes("import"),
+    yes("export"),
+    yes("route_reflector_client"),
+    yes("next_hop_self"),
+    yes("extended_messages"),
+    yes("multihop"),
+    yes("adj_in"),
+    yes("enabled"),
+    later("interface"),
+    later("range"),
+    later("password"),
+    later("password_file"),
+    later("ttl_security"),
+    later("role"),
+    later("max_prefix"),
+    later("route_server_client"),
+    later("add_path"),
+    later("graceful_restart"),
+    later("bfd"),
+    later("default_originate"),
+    later("allow_as_in"),
+    later("remove_private_as"),
+    later("as_override"),
+    later("advertise_only_installed"),
+];
+
+/// `[[neighbor_group]]`: the keys of a neighbor that several can share.
+pub(super) const GROUP: Keys = &[
+    yes("name"),
+    yes("asn"),
+    yes("port"),
+    yes("passive"),
+    yes("local_address"),
+    yes("local_asn"),
+    yes("description"),
+    yes("hold_time"),
+    yes("connect_retry"),
+    yes("families"),
+    yes("import"),
+    yes("export"),
+    yes("route_reflector_client"),
+    yes("next_hop_self"),
+    yes("extended_messages"),
+    yes("multihop"),
+    yes("adj_in"),
+    yes("enabled"),
+    later("password"),
+    later("password_file"),
+    later("ttl_security"),
+    later("role"),
+    later("max_prefix"),
+    later("route_server_client"),
+    later("add_path"),
+    later("graceful_restart"),
+    later("bfd"),
+    later("default_originate"),
+    later("allow_as_in"),
+    later("remove_private_as"),
+    later("as_override"),
+    later("advertise_only_installed"),
+];
+
+pub(super) const PREFIX_SET: Keys = &[yes("name"), yes("prefixes")];
+pub(super) const AS_PATH_SET: Keys = &[yes("name"), yes("patterns")];
+pub(super) const COMMUNITY_SET: Keys = &[yes("name"), yes("communities")];
+pub(super) const POLICY: Keys = &[yes("name"), yes("default"), yes("rules")];
+pub(super) const RULE: Keys = &[yes("match"), yes("set"), yes("action")];
+pub(super) const MATCH: Keys = &[
+    yes("prefix"),
+    yes("prefix_set"),
+    yes("as_path_set"),
+    yes("origin_asn"),
+    yes("community"),
+    yes("community_set"),
+    yes("neighbor"),
+    yes("neighbor_group"),
+    yes("family"),
+    yes("protocol"),
+    yes("next_hop"),
+    yes("med"),
+    yes("local_pref"),
+    later("rpki"),
+    later("aspa"),
+];
+pub(super) const SET: Keys = &[
+    yes("local_pref"),
+    yes("med"),
+    yes("prepend"),
+    yes("next_hop"),
+    yes("origin"),
+    yes("add_communities"),
+    yes("delete_communities"),
+    yes("weight"),
+    later("metric"),
+    later("metric_type"),
+    later("tag"),
+];
+pub(super) const PREPEND: Keys = &[yes("asn"), yes("count")];
+
+pub(super) const STATIC: Keys = &[yes("prefix"), yes("via"), yes("blackhole"), yes("interface"), yes("distance")];
+pub(super) const RIB: Keys = &[yes("distance")];
+pub(super) const DISTANCE: Keys =
+    &[yes("static"), yes("service"), yes("api"), yes("ebgp"), yes("ibgp"), yes("kernel"), later("ospf")];
+
+pub(super) const FIB: Keys = &[yes("backends"), yes("kernel"), later("xdp"), later("dpdk"), later("fpm")];
+pub(super) const KERNEL: Keys =
+    &[yes("table"), yes("metric"), yes("protocol"), yes("on_exit"), yes("nexthop_compat"), yes("learn")];
+
+pub(super) const SERVICE: Keys = &[
+    yes("name"),
+    yes("vips"),
+    yes("via"),
+    yes("bind"),
+    yes("require_local"),
+    yes("communities"),
+    yes("checks"),
+    yes("combine"),
+    yes("down"),
+    yes("drain"),
+    later("ospf"),
+    later("damping"),
+    later("safety"),
+];
+pub(super) const DRAIN: Keys = &[yes("gshut")];
+pub(super) const SAFETY: Keys = &[yes("budget")];
+pub(super) const BUDGET: Keys = &[yes("withdrawals"), yes("per")];
+
+/// `type = "dns"`.
+pub(super) const CHECK_DNS: Keys = &[
+    yes("type"),
+    yes("target"),
+    yes("query"),
+    yes("rcode"),
+    yes("answer"),
+    yes("interval"),
+    yes("timeout"),
+    yes("rise"),
+    yes("fall"),
+    later("weight"),
+];
+/// `type = "http"`.
+pub(super) const CHECK_HTTP: Keys = &[
+    yes("type"),
+    yes("url"),
+    yes("status"),
+    yes("body"),
+    yes("interval"),
+    yes("timeout"),
+    yes("rise"),
+    yes("fall"),
+    later("weight"),
+];
+/// `type = "tcp"`.
+pub(super) const CHECK_TCP: Keys = &[
+    yes("type"),
+    yes("target"),
+    yes("send"),
+    yes("expect"),
+    yes("interval"),
+    yes("timeout"),
+    yes("rise"),
+    yes("fall"),
+    later("weight"),
+];
+/// `type = "exec"`.
+pub(super) const CHECK_EXEC: Keys =
+    &[yes("type"), yes("command"), yes("interval"), yes("timeout"), yes("rise"), yes("fall"), later("weight")];
+/// A check whose `type` is missing or unknown: its other keys are not judged.
+pub(super) const CHECK_ANY: Keys = &[
+    yes("type"),
+    yes("target"),
+    yes("query"),
+    yes("rcode"),
+    yes("answer"),
+    yes("url"),
+    yes("status"),
+    yes("body"),
+    yes("send"),
+    yes("expect"),
+    yes("command"),
+    yes("service"),
+    yes("unit"),
+    yes("interval"),
+    yes("timeout"),
+    yes("rise"),
+    yes("fall"),
+    yes("weight"),
+];
