@@ -1,1 +1,23 @@
-//! Being built.
+//! The deterministic simulator: whole routers — speaker, RIB, data plane — in virtual time, over links that misbehave by seed.
+//!
+//! A [`World`] is a seed, a queue of events and some [`node::Node`]s. Equal seeds and equal calls give equal traces, down to the
+//! octet; [`World::trace`] says so in one number. Nothing in the product knows that it is being simulated: nodes are the machines of the
+//! daemon, wired as the daemon wires them.
+//!
+//! - [`clock`]: virtual time and the event queue;
+//! - [`tcp`]: connections in octets that arrive in chunks of any size, stall, break, and are read slowly;
+//! - [`node`]: one router;
+//! - [`world`]: the network, its verbs, and how it runs; [`carry`] does what the speakers ask for;
+//! - [`oracle`]: what must be true, computed naively;
+//! - [`checker`]: compares, after quiet.
+
+pub mod carry;
+pub mod checker;
+pub mod clock;
+pub mod fault;
+pub mod node;
+pub mod oracle;
+pub mod tcp;
+pub mod world;
+
+pub use world::World;

@@ -1,0 +1,306 @@
+//! One router: a speaker, a RIB and a data plane, wired as the daemon wires them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgpd::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
+use bgpd::policy::PolicySet;
+use bgpd::session::ConnId;
+use bgpd::speaker::message as bgp;
+use bgpd::speaker::{Progress, Speaker};
+use bytes::BytesMut;
+use fib_sync::memory::{MemoryBackend, Plane};
+use fib_sync::sync::{self, Sync};
+use ipnet::IpNet;
+use rib::{AddressFamily, BackendId, FibDelta, IfIndex, NextHop, Protocol, Rib, RibConfig, Route, RouteBatch, Source};
+
+use super::clock::Life;
+use super::tcp::{Side, TcpId};
+
+/// The one data plane.
+pub const PLANE: BackendId = BackendId(0);
+
+/// Changes pulled for the data plane at once: small, so that batches are seen half done.
+const PULL: usize = 16;
+
+/// A port of a router.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The link it is on.
+    pub link: usize,
+    /// Its number.
+    pub index: IfIndex,
+    /// Our address.
+    pub address: IpAddr,
+    /// The other router's address.
+    pub peer: IpAddr,
+    /// The other router's AS.
+    pub peer_asn: u32,
+    /// The network that both addresses are in.
+    pub network: IpNet,
+    /// It has carrier.
+    pub up: bool,
+}
+
+/// What lives from start to crash.
+pub struct Machines {
+    /// BGP.
+    pub speaker: Speaker,
+    /// The RIB.
+    pub rib: Rib,
+    /// The way to the data plane.
+    pub sync: Sync,
+    bgp_out: Vec<bgp::Output>,
+    rib_out: Vec<rib::message::Output>,
+    sync_out: sync::Outbox,
+}
+
+/// A router.
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its number and life.
+    pub life: Life,
+    /// Its AS.
+    pub asn: u32,
+    /// Its BGP Identifier.
+    pub router_id: Ipv4Addr,
+    /// Its ports.
+    pub ports: Vec<Port>,
+    /// What it is to announce, whenever it lives.
+    pub announced: BTreeMap<IpNet, Arc<bgp::LocalRoute>>,
+    /// What its kernel would hold: it outlives a crash.
+    pub plane: Plane,
+    /// Its machines, while it lives.
+    pub machines: Option<Machines>,
+    /// The speaker's connections.
+    pub conns: BTreeMap<ConnId, (TcpId, Side)>,
+    /// Connections accepted in this life.
+    pub accepted: u64,
+    /// When it is to be woken, if a wake is scheduled.
+    pub wake_at: Option<Duration>,
+    /// Routes given to the RIB, and sessions gained or lost: anything that is not keeping alive.
+    pub activity: u64,
+    /// Octets it reads per second, unless it reads at once.
+    pub read_rate: Option<u32>,
+}
+
+/// Hold time in simulations: short, so that silence is noticed soon.
+pub const HOLD_TIME: Duration = Duration::from_secs(9);
+
+impl Node {
+    /// A router that is not running.
+    #[must_use]
+    pub fn new(node: usize, name: &str) -> Self {
+        let number = u8::try_from(node + 1).expect("a simulated network has under 255 routers");
+        Self {
+            name: name.to_owned(),
+            life: Life { node, life: 0 },
+            asn: 64512 + u32::from(number),
+            router_id: Ipv4Addr::new(192, 0, 0, number),
+            ports: Vec::new(),
+            announced: BTreeMap::new(),
+            plane: Plane::new(),
+            machines: None,
+            conns: BTreeMap::new(),
+            accepted: 0,
+            wake_at: None,
+            activity: 0,
+            read_rate: None,
+        }
+    }
+
+    fn config(&self, seed: u64) -> SpeakerConfig {
+        let neighbor = |port: &Port| NeighborConfig {
+            address: port.peer,
+            port: 179,
+            remote_as: RemoteAs::Number(port.peer_asn),
+            local_asn: None,
+            local_address: Some(port.address),
+            description: String::new(),
+            passive: false,
+            enabled: true,
+            hold_time: HOLD_TIME,
+            connect_retry: Duration::from_secs(2),
+            families: vec![AddressFamily::Ipv4],
+            import: PolicyRef::Chain(vec!["accept".into()]),
+            export: PolicyRef::Chain(vec!["accept".into()]),
+            adj_in: AdjInKeep::All,
+            next_hop_self: false,
+            route_reflector_client: false,
+            extended_messages: true,
+            multihop: None,
+        };
+        SpeakerConfig {
+            asn: self.asn,
+            router_id: self.router_id,
+            cluster_id: self.router_id,
+            require_policy: true,
+            multipath_ebgp: 1,
+            multipath_ibgp: 1,
+            distance_ebgp: 20,
+            distance_ibgp: 200,
+            startup_delay: Duration::ZERO,
+            shutdown_message: String::new(),
+            policies: Arc::new(PolicySet::default()),
+            neighbors: self.ports.iter().map(neighbor).collect(),
+            seed,
+        }
+    }
+
+    /// Starts the router: ports, own routes, sessions.
+    pub fn start(&mut self, now: Instant, seed: u64) -> Vec<bgp::Output> {
+        let mut bgp_out = Vec::new();
+        let speaker = Speaker::new(now, self.config(seed), &mut bgp_out);
+        let mut rib = Rib::new(RibConfig::default());
+        rib.add_standalone_backend(PLANE);
+        let sync = Sync::new(PLANE, Box::new(MemoryBackend::new(self.plane.clone())));
+        let sync_out = sync::Outbox::default();
+        self.machines = Some(Machines { speaker, rib, sync, bgp_out, rib_out: Vec::new(), sync_out });
+        for port in self.ports.clone() {
+            self.tell_port(now, &port);
+        }
+        for (prefix, route) in self.announced.clone() {
+            self.tell_own(now, prefix, Some(route));
+        }
+        self.pump(now)
+    }
+
+    /// The RIB learns of a port's state.
+    pub fn tell_port(&mut self, now: Instant, port: &Port) {
+        let Some(machines) = &mut self.machines else { return };
+        let mut batch = RouteBatch::new(Source::Connected);
+        if port.up {
+            batch.add(port.network, own_route(Protocol::Connected, NextHop::Interface(port.index)));
+        } else {
+            batch.remove(port.network);
+        }
+        let interface = rib::message::Input::Interface { index: port.index, up: port.up };
+        machines.rib.handle(now, interface, &mut machines.rib_out);
+        machines.rib.handle(now, rib::message::Input::Routes(batch), &mut machines.rib_out);
+    }
+
+    /// The speaker and the RIB learn of a route of our own.
+    pub fn tell_own(&mut self, now: Instant, prefix: IpNet, route: Option<Arc<bgp::LocalRoute>>) {
+        let Some(machines) = &mut self.machines else { return };
+        let present = route.is_some();
+        let mut batch = RouteBatch::new(Source::Service);
+        if present {
+            batch.add(prefix, own_route(Protocol::Service, NextHop::Local));
+        } else {
+            batch.remove(prefix);
+        }
+        let address = sync::Input::LocalAddress { addr: prefix.addr(), present };
+        machines.sync.handle(now, address, &mut machines.sync_out);
+        machines.rib.handle(now, rib::message::Input::Routes(batch), &mut machines.rib_out);
+        let local = bgp::Input::Local(bgp::LocalBatch { changes: vec![(prefix, route)] });
+        machines.speaker.handle(now, local, &mut machines.bgp_out);
+    }
+
+    /// Gives the speaker an input; what the world has to do comes back.
+    pub fn bgp(&mut self, now: Instant, input: bgp::Input) -> Vec<bgp::Output> {
+        if let Some(machines) = &mut self.machines {
+            machines.speaker.handle(now, input, &mut machines.bgp_out);
+        }
+        self.pump(now)
+    }
+
+    /// One slice of a connection's octets.
+    pub fn receive(&mut self, now: Instant, conn: ConnId, buf: &mut BytesMut) -> (Progress, Vec<bgp::Output>) {
+        let Some(machines) = &mut self.machines else { return (Progress::Drained, Vec::new()) };
+        let progress = machines.speaker.receive(now, conn, buf, &mut machines.bgp_out);
+        (progress, self.pump(now))
+    }
+
+    /// Carries out what is due.
+    pub fn wake(&mut self, now: Instant) -> Vec<bgp::Output> {
+        if let Some(machines) = &mut self.machines {
+            if machines.speaker.deadline().is_some_and(|at| at <= now) {
+                machines.speaker.handle(now, bgp::Input::Work, &mut machines.bgp_out);
+            }
+            if machines.sync.has_work() || machines.sync.deadline().is_some_and(|at| at <= now) {
+                machines.sync.handle(now, sync::Input::Tick, &mut machines.sync_out);
+            }
+        }
+        self.pump(now)
+    }
+
+    /// The next time at which [`Node::wake`] has something to do.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let machines = self.machines.as_ref()?;
+        let work = machines.sync.has_work().then_some(now);
+        [machines.speaker.deadline(), machines.sync.deadline(), work].into_iter().flatten().min()
+    }
+
+    /// Moves outputs to the machine they are for until there are none, as the daemon's channels do; what is for the network comes
+    /// back.
+    pub fn pump(&mut self, now: Instant) -> Vec<bgp::Output> {
+        let mut network = Vec::new();
+        let Some(Machines { speaker, rib, sync, bgp_out, rib_out, sync_out }) = &mut self.machines else {
+            return network;
+        };
+        loop {
+            let mut idle = true;
+            for output in std::mem::take(bgp_out) {
+                idle = false;
+                match output {
+                    bgp::Output::Rib(batch) => {
+                        self.activity += 1;
+                        rib.handle(now, rib::message::Input::Routes(batch), rib_out);
+                    }
+                    bgp::Output::Track { add, remove } => {
+                        let track = rib::message::Input::Track { client: Source::Bgp, add, remove };
+                        rib.handle(now, track, rib_out);
+                    }
+                    output => network.push(output),
+                }
+            }
+            for output in std::mem::take(rib_out) {
+                idle = false;
+                if let rib::message::Output::Reach { client: Source::Bgp, states } = output {
+                    self.activity += 1;
+                    speaker.handle(now, bgp::Input::Reach(states), bgp_out);
+                }
+            }
+            if rib.has_work() {
+                idle = false;
+                rib.handle(now, rib::message::Input::Work, rib_out);
+            }
+            if rib.fib_pending(PLANE) {
+                let mut delta = FibDelta::default();
+                rib.pull_fib(PLANE, PULL, &mut delta);
+                if !delta.is_empty() {
+                    idle = false;
+                    self.activity += 1;
+                    sync.handle(now, sync::Input::Delta(delta), sync_out);
+                }
+            }
+            for progress in sync_out.progress.drain(..) {
+                idle = false;
+                rib.handle(now, rib::message::Input::Fib(progress), rib_out);
+            }
+            if idle {
+                return network;
+            }
+        }
+    }
+
+    /// The port whose network holds `address`.
+    #[must_use]
+    pub fn port_towards(&self, address: IpAddr) -> Option<&Port> {
+        self.ports.iter().find(|port| port.peer == address)
+    }
+}
+
+fn own_route(protocol: Protocol, next_hop: NextHop) -> Route {
+    Route {
+        protocol,
+        distance: protocol.default_distance(),
+        metric: rib::Metric(0),
+        tag: 0,
+        next_hops: next_hop.into(),
+    }
+}

@@ -1,0 +1,472 @@
+//! The network: routers, links, and the verbs of stories.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bgpd::speaker::message::{Input, LocalRoute, Query, Reply, SessionState};
+use ipnet::{IpNet, Ipv4Net};
+use rib::{IfIndex, Protocol};
+
+use super::clock::{Clock, Event};
+use super::node::{HOLD_TIME, Node, Port};
+use super::tcp::{EndState, Side, Tcp, TcpId};
+
+/// Quiet is: nothing but keepalives for so long. Longer than a hold time, so that silence has been noticed.
+const QUIET: Duration = Duration::from_secs(20);
+
+/// A network that is not quiet after so long never will be.
+const SETTLE_MAX: Duration = Duration::from_secs(3600);
+
+/// Lines of the trace that a failure shows.
+const TRACE_SHOWN: usize = 60;
+
+/// A line between two routers.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The routers.
+    pub nodes: [usize; 2],
+    /// Time that every chunk takes.
+    pub delay: Duration,
+    /// Up to so much more, drawn per chunk.
+    pub jitter: Duration,
+    /// Largest chunk, octets: 1 is a network of single octets.
+    pub chunk_max: usize,
+    /// Nothing passes, and nobody is told.
+    pub silent: bool,
+    /// Both ends have carrier.
+    pub up: bool,
+}
+
+/// A seeded network in virtual time.
+pub struct World {
+    seed: u64,
+    /// How to run this world again, for failures.
+    pub replay: String,
+    pub(super) rng: fastrand::Rng,
+    pub(super) clock: Clock,
+    /// The routers.
+    pub nodes: Vec<Node>,
+    /// The lines.
+    pub links: Vec<Link>,
+    pub(super) tcps: Vec<Tcp>,
+    /// Messages other than keepalives, and everything nodes count as activity.
+    pub(super) activity: u64,
+    started: bool,
+    hash: DefaultHasher,
+    recent: VecDeque<String>,
+}
+
+impl World {
+    /// An empty network whose every accident follows from `seed`.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self {
+            seed,
+            replay: format!("World::seeded({seed}) in the test that failed"),
+            rng: fastrand::Rng::with_seed(seed),
+            clock: Clock::new(),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            tcps: Vec::new(),
+            activity: 0,
+            started: false,
+            hash: DefaultHasher::new(),
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Adds a router with an AS of its own.
+    #[must_use]
+    pub fn node(mut self, name: &str) -> Self {
+        assert!(!self.started, "routers are added before time begins");
+        let index = self.nodes.len();
+        self.nodes.push(Node::new(index, name));
+        self
+    }
+
+    /// Adds a line between two routers, who become neighbors over it.
+    #[must_use]
+    pub fn link(mut self, a: &str, b: &str) -> Self {
+        let nodes = [self.index(a), self.index(b)];
+        let link = self.links.len();
+        let third = u8::try_from(link).expect("a simulated network has under 256 links");
+        let network = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, third, 0), 24));
+        let address = |end: usize| IpAddr::V4(Ipv4Addr::new(10, 0, third, if end == 0 { 1 } else { 2 }));
+        for end in 0..2 {
+            let peer_asn = self.nodes[nodes[1 - end]].asn;
+            let node = &mut self.nodes[nodes[end]];
+            let index = IfIndex(u32::try_from(node.ports.len()).expect("few ports") + 1);
+            node.ports.push(Port {
+                link,
+                index,
+                address: address(end),
+                peer: address(1 - end),
+                peer_asn,
+                network,
+                up: true,
+            });
+        }
+        let delay = Duration::from_micros(self.rng.u64(100..5_000));
+        let jitter = Duration::from_micros(self.rng.u64(0..2_000));
+        let chunk_max = self.rng.usize(64..4096);
+        self.links.push(Link { nodes, delay, jitter, chunk_max, silent: false, up: true });
+        self
+    }
+
+    /// Routers in a row.
+    #[must_use]
+    pub fn line<const N: usize>(mut self, names: [&str; N]) -> Self {
+        for name in names {
+            self = self.node(name);
+        }
+        for pair in names.windows(2) {
+            self = self.link(pair[0], pair[1]);
+        }
+        self
+    }
+
+    /// Routers in a circle.
+    #[must_use]
+    pub fn ring<const N: usize>(self, names: [&str; N]) -> Self {
+        self.line(names).link(names[N - 1], names[0])
+    }
+
+    /// Every chunk of the link is a single octet.
+    #[must_use]
+    pub fn octet_by_octet(mut self, a: &str, b: &str) -> Self {
+        let link = self.link_between(a, b);
+        self.links[link].chunk_max = 1;
+        self
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// A router's number.
+    #[must_use]
+    pub fn index(&self, name: &str) -> usize {
+        self.nodes.iter().position(|node| node.name == name).unwrap_or_else(|| panic!("there is no router {name}"))
+    }
+
+    /// The number of the (first) link between two routers.
+    #[must_use]
+    pub fn link_between(&self, a: &str, b: &str) -> usize {
+        let pair = [self.index(a), self.index(b)];
+        let joins = |link: &Link| link.nodes == pair || link.nodes == [pair[1], pair[0]];
+        self.links.iter().position(joins).unwrap_or_else(|| panic!("no link joins {a} and {b}"))
+    }
+
+    /// A number that is equal for two runs only if everything that happened was.
+    #[must_use]
+    pub fn trace(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// Ends the test with everything needed to see it again.
+    pub fn fail(&self, what: &str) -> ! {
+        let recent: Vec<&str> = self.recent.iter().map(String::as_str).collect();
+        let (seed, replay) = (self.seed, &self.replay);
+        panic!(
+            "{what}\n  seed {seed} at {:?}; replay: {replay}\n  last events:\n    {}",
+            self.clock.elapsed(),
+            recent.join("\n    ")
+        );
+    }
+
+    pub(super) fn record(&mut self, what: impl Hash, line: impl FnOnce() -> String) {
+        (self.clock.elapsed(), what).hash(&mut self.hash);
+        if self.recent.len() == TRACE_SHOWN {
+            self.recent.pop_front();
+        }
+        let line = format!("{:?} {}", self.clock.elapsed(), line());
+        if std::env::var_os("ANYHOP_TRACE").is_some() {
+            println!("{line}");
+        }
+        self.recent.push_back(line);
+    }
+
+    fn begin(&mut self) {
+        if !std::mem::replace(&mut self.started, true) {
+            for node in 0..self.nodes.len() {
+                self.boot(node);
+            }
+        }
+    }
+
+    pub(super) fn boot(&mut self, node: usize) {
+        let (now, seed) = (self.clock.now(), self.rng.u64(..));
+        let outputs = self.nodes[node].start(now, seed);
+        self.carry(node, outputs);
+    }
+
+    /// A route of the router's own, as a service announces it.
+    pub fn announce(&mut self, name: &str, prefix: &str) -> &mut Self {
+        let route = LocalRoute {
+            protocol: Protocol::Service,
+            med: None,
+            prepend: 0,
+            communities: vec![0xFC00_0035],
+            large_communities: Vec::new(),
+            extended_communities: Vec::new(),
+            next_hop: None,
+        };
+        self.own(name, prefix, Some(Arc::new(route)))
+    }
+
+    /// The router's own route is withdrawn.
+    pub fn withdraw(&mut self, name: &str, prefix: &str) -> &mut Self {
+        self.own(name, prefix, None)
+    }
+
+    fn own(&mut self, name: &str, prefix: &str, route: Option<Arc<LocalRoute>>) -> &mut Self {
+        self.begin();
+        let prefix: IpNet = prefix.parse().expect("a prefix");
+        let (now, index) = (self.clock.now(), self.index(name));
+        self.record((index, prefix, route.is_some()), || {
+            format!("{name}: own {prefix} {}", if route.is_some() { "up" } else { "down" })
+        });
+        let node = &mut self.nodes[index];
+        match &route {
+            Some(route) => node.announced.insert(prefix, Arc::clone(route)),
+            None => node.announced.remove(&prefix),
+        };
+        node.tell_own(now, prefix, route);
+        let outputs = node.pump(now);
+        self.activity += 1;
+        self.carry(index, outputs);
+        self
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) -> &mut Self {
+        self.begin();
+        let limit = self.clock.elapsed() + time;
+        while let Some(event) = self.clock.next(limit) {
+            self.happen(event);
+        }
+        self
+    }
+
+    /// Lets time pass until every session that can stand does, no other one does, and nothing but keepalives has been said for a
+    /// while; then checks everything that must be true.
+    pub fn settle(&mut self) -> &mut Self {
+        self.begin();
+        let limit = self.clock.elapsed() + SETTLE_MAX;
+        let (mut activity, mut since) = (self.total_activity(), self.clock.elapsed());
+        loop {
+            if self.clock.elapsed() >= limit {
+                self.fail(&format!(
+                    "the network does not come to rest: {}",
+                    self.unsettled().unwrap_or_else(|| "updates go on".into())
+                ));
+            }
+            self.run_for(Duration::from_secs(1));
+            let current = self.total_activity();
+            if current != activity {
+                (activity, since) = (current, self.clock.elapsed());
+            } else if self.clock.elapsed() - since >= QUIET.max(HOLD_TIME * 2) && self.unsettled().is_none() {
+                break;
+            }
+        }
+        self.check();
+        self
+    }
+
+    fn total_activity(&self) -> u64 {
+        self.activity + self.nodes.iter().map(|node| node.activity).sum::<u64>()
+    }
+
+    /// A session that stands and should not, or the other way round.
+    fn unsettled(&self) -> Option<String> {
+        for node in &self.nodes {
+            for port in &node.ports {
+                let link = &self.links[port.link];
+                let alive = link.nodes.iter().all(|end| self.nodes[*end].machines.is_some());
+                let expected = alive && link.up && !link.silent;
+                let stands = self.session(node, port.peer) == Some(SessionState::Established);
+                if node.machines.is_some() && expected != stands {
+                    let state = self.session(node, port.peer);
+                    return Some(format!("{}'s session with {} is {state:?}", node.name, port.peer));
+                }
+            }
+        }
+        None
+    }
+
+    /// The state of a session, if the router lives and has that neighbor.
+    #[must_use]
+    pub fn session(&self, node: &Node, neighbor: IpAddr) -> Option<SessionState> {
+        let machines = node.machines.as_ref()?;
+        match machines.speaker.view(self.clock.now(), &Query::Neighbors(Some(neighbor))) {
+            Reply::Neighbors(views) => views.first().map(|view| view.state),
+            _ => None,
+        }
+    }
+
+    /// Nothing passes between two routers any more, and nobody is told.
+    pub fn partition(&mut self, a: &str, b: &str) -> &mut Self {
+        self.begin();
+        let link = self.link_between(a, b);
+        self.silence(link, true)
+    }
+
+    /// The end of [`World::partition`].
+    pub fn heal(&mut self, a: &str, b: &str) -> &mut Self {
+        let link = self.link_between(a, b);
+        self.silence(link, false)
+    }
+
+    pub(super) fn silence(&mut self, link: usize, silent: bool) -> &mut Self {
+        self.record((link, silent), || {
+            format!("link {link} {}", if silent { "falls silent" } else { "is heard again" })
+        });
+        self.links[link].silent = silent;
+        if !silent {
+            self.resume(link);
+        }
+        self
+    }
+
+    /// The cable between two routers is pulled: both lose carrier.
+    pub fn unplug(&mut self, a: &str, b: &str) -> &mut Self {
+        self.begin();
+        let link = self.link_between(a, b);
+        self.carrier(link, false)
+    }
+
+    /// The end of [`World::unplug`].
+    pub fn plug(&mut self, a: &str, b: &str) -> &mut Self {
+        let link = self.link_between(a, b);
+        self.carrier(link, true)
+    }
+
+    pub(super) fn carrier(&mut self, link: usize, up: bool) -> &mut Self {
+        self.record((link, up), || format!("link {link} {}", if up { "plugged" } else { "unplugged" }));
+        self.links[link].up = up;
+        for node in self.links[link].nodes {
+            let now = self.clock.now();
+            let Some(port) = self.nodes[node].ports.iter_mut().find(|port| port.link == link) else { continue };
+            port.up = up;
+            let port = port.clone();
+            self.nodes[node].tell_port(now, &port);
+            let outputs = self.nodes[node].pump(now);
+            self.carry(node, outputs);
+        }
+        if up {
+            self.resume(link);
+        }
+        self
+    }
+
+    /// The router's process dies: its kernel resets its connections and keeps its routes.
+    pub fn crash(&mut self, name: &str) -> &mut Self {
+        self.begin();
+        let node = self.index(name);
+        self.kill(node, true)
+    }
+
+    /// The router loses power: nobody is told, and its data plane is empty.
+    pub fn power_off(&mut self, name: &str) -> &mut Self {
+        self.begin();
+        let node = self.index(name);
+        self.nodes[node].plane.wipe();
+        self.kill(node, false)
+    }
+
+    pub(super) fn kill(&mut self, node: usize, reset: bool) -> &mut Self {
+        let name = self.nodes[node].name.clone();
+        self.record((node, reset), || format!("{name} {}", if reset { "crashes" } else { "loses power" }));
+        self.nodes[node].machines = None;
+        self.nodes[node].life.life += 1;
+        self.nodes[node].wake_at = None;
+        self.nodes[node].accepted = 0;
+        for (_, (tcp, side)) in std::mem::take(&mut self.nodes[node].conns) {
+            self.forget(tcp, side);
+            if reset {
+                self.send_reset(tcp, side.other());
+            }
+        }
+        self
+    }
+
+    /// The router starts again, with what it is to announce.
+    pub fn restart(&mut self, name: &str) -> &mut Self {
+        let node = self.index(name);
+        self.record(node, || format!("{name} starts"));
+        self.boot(node);
+        self
+    }
+
+    /// Every connection between two routers is reset, as by a middlebox.
+    pub fn reset_connections(&mut self, a: &str, b: &str) -> &mut Self {
+        self.begin();
+        let link = self.link_between(a, b);
+        self.reset_link(link)
+    }
+
+    pub(super) fn reset_link(&mut self, link: usize) -> &mut Self {
+        for tcp in (0..self.tcps.len()).map(TcpId) {
+            if self.tcps[tcp.0].link == link && self.tcps[tcp.0].ends.iter().any(|end| end.state == EndState::Open) {
+                self.clock.after(Duration::ZERO, Event::Reset(tcp, Side::Client));
+                self.clock.after(Duration::ZERO, Event::Reset(tcp, Side::Server));
+            }
+        }
+        self
+    }
+
+    /// The router reads only so many octets per second from each connection; `None` reads at once.
+    pub fn read_rate(&mut self, name: &str, octets_per_second: Option<u32>) -> &mut Self {
+        self.begin();
+        let node = self.index(name);
+        self.nodes[node].read_rate = octets_per_second;
+        self
+    }
+
+    /// Fails unless the router's data plane or its own services hold the prefix.
+    pub fn expect_route(&mut self, name: &str, prefix: &str) -> &mut Self {
+        if !self.has_route(name, prefix) {
+            self.fail(&format!("{name} should have a route to {prefix}"));
+        }
+        self
+    }
+
+    /// Fails if the router has a route to the prefix.
+    pub fn expect_no_route(&mut self, name: &str, prefix: &str) -> &mut Self {
+        if self.has_route(name, prefix) {
+            self.fail(&format!("{name} should have no route to {prefix}"));
+        }
+        self
+    }
+
+    fn has_route(&self, name: &str, prefix: &str) -> bool {
+        let prefix: IpNet = prefix.parse().expect("a prefix");
+        let node = &self.nodes[self.index(name)];
+        node.announced.contains_key(&prefix) || node.plane.routes().iter().any(|(held, _)| *held == prefix)
+    }
+
+    /// Fails unless packets from the first router to the prefix pass exactly the others, in order.
+    pub fn expect_path<const N: usize>(&mut self, names: [&str; N], prefix: &str) -> &mut Self {
+        let prefix: IpNet = prefix.parse().expect("a prefix");
+        let walked = self.walk(self.index(names[0]), prefix);
+        let found: Vec<&str> = walked.iter().map(|node| self.nodes[*node].name.as_str()).collect();
+        if found != names {
+            self.fail(&format!("the way to {prefix} should be {names:?}, it is {found:?}"));
+        }
+        self
+    }
+
+    /// Gives a speaker an input of any kind.
+    pub fn tell(&mut self, name: &str, input: Input) -> &mut Self {
+        self.begin();
+        let (now, node) = (self.clock.now(), self.index(name));
+        let outputs = self.nodes[node].bgp(now, input);
+        self.carry(node, outputs);
+        self
+    }
+}
