@@ -1,14 +1,33 @@
-//! The speaker: sessions, import, Loc-RIB and export wired together. Being built: the doors stand, the rooms behind them follow.
+//! The speaker: sessions, import, Loc-RIB and export wired together, all inline on one thread.
+//!
+//! Four verbs and no other door: [`Speaker::handle`] for everything but octets, [`Speaker::receive`] and [`Speaker::transmit`] for
+//! octets of one connection, [`Speaker::view`] for questions. Work that no budget allowed yet makes [`Speaker::deadline`] due at once.
 
+mod configure;
+mod explain;
+mod feed;
 pub mod message;
+mod neighbor;
+mod sessions;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
 
 use crate::config::SpeakerConfig;
-use crate::session::ConnId;
-use message::{Input, Output, Query, Reply};
+use crate::session::{ConnId, Received, SessionInput, SessionOutput};
+use crate::wire::route_refresh::RefreshKind;
+use message::{Event, Input, Output};
+use neighbor::Neighbor;
+use tables::{SLICE, Settings, Tables};
 
 /// What [`Speaker::receive`] left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,50 +39,233 @@ pub enum Progress {
     More,
 }
 
+/// A TCP connection, dialled or accepted.
+struct Conn {
+    /// The neighbor's place in [`Speaker::neighbors`].
+    neighbor: usize,
+    /// Whole messages of the session, before anything of export.
+    control: VecDeque<Bytes>,
+    /// To be forgotten once `control` is handed out.
+    closing: bool,
+}
+
 /// A BGP speaker: one owner, one thread, no clock and no sockets.
 pub struct Speaker {
     config: SpeakerConfig,
+    tables: Tables,
+    neighbors: Vec<Option<Neighbor>>,
+    by_address: HashMap<IpAddr, usize>,
+    conns: HashMap<ConnId, Conn>,
+    session_outputs: Vec<SessionOutput>,
+    next_number: u32,
+    /// Work is left over from a budget.
+    more: bool,
+    /// The time of the last input.
+    now: Instant,
+    shutting_down: bool,
+    finished: bool,
 }
 
 impl Speaker {
     /// A speaker with `config`; its first wishes (connections to open) are left in `out`.
     #[must_use]
     pub fn new(now: Instant, config: SpeakerConfig, out: &mut Vec<Output>) -> Self {
-        let _ = (now, out);
-        Self { config }
+        let mut tables = Tables::new(config.seed, configure::identity(&config), config.router_id, Settings::of(&config));
+        if !config.startup_delay.is_zero() && config.neighbors.iter().any(|neighbor| neighbor.enabled) {
+            tables.hold_exports = Some(now + config.startup_delay);
+        }
+        let mut speaker = Self {
+            tables,
+            neighbors: Vec::new(),
+            by_address: HashMap::new(),
+            conns: HashMap::new(),
+            session_outputs: Vec::new(),
+            next_number: 0,
+            more: false,
+            now,
+            shutting_down: false,
+            finished: false,
+            config,
+        };
+        for neighbor in speaker.config.neighbors.clone() {
+            speaker.add_neighbor(neighbor, out);
+        }
+        speaker
     }
 
     /// Takes one input; what the carrier has to do is appended to `out`.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
-        let _ = (now, input, out);
+        self.now = now;
+        match input {
+            Input::Configure(config) => self.configure(*config, out),
+            Input::Accepted { conn, remote, local } => match self.by_address.get(&remote.ip().to_canonical()) {
+                Some(&at) if !self.shutting_down => {
+                    self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
+                    self.tell_session(at, SessionInput::Accepted { conn, local, remote }, out);
+                }
+                Some(_) => out.push(Output::Close { conn }),
+                None => {
+                    out.push(Output::Close { conn });
+                    out.push(Output::Event(Event::UnknownPeer { remote: remote.ip().to_canonical() }));
+                }
+            },
+            Input::Connected { conn, local } => self.tell_conn(conn, SessionInput::Connected { conn, local }, out),
+            Input::ConnectFailed { conn, error } => {
+                self.tell_conn(conn, SessionInput::ConnectFailed { conn, error }, out);
+                self.conns.remove(&conn);
+            }
+            Input::Closed { conn } => {
+                self.tell_conn(conn, SessionInput::Closed { conn }, out);
+                self.conns.remove(&conn);
+                self.check_finished(out);
+            }
+            Input::Local(batch) => {
+                if !self.shutting_down {
+                    self.tables.local(&batch);
+                }
+            }
+            Input::Reach(states) => self.tables.reach(&states),
+            Input::Command(command) => self.command(command, out),
+            Input::Work => {}
+        }
+        self.tick(out);
+        self.run(out);
     }
 
     /// Takes whole messages from the front of `buf` until it holds none or the work budget ends.
     ///
     /// Octets of an incomplete message stay in `buf`. A connection that is not known (any more) has its octets discarded.
     pub fn receive(&mut self, now: Instant, conn: ConnId, buf: &mut BytesMut, out: &mut Vec<Output>) -> Progress {
-        let _ = (now, conn, out);
-        buf.clear();
-        Progress::Drained
+        self.now = now;
+        let Some(at) = self.conns.get(&conn).filter(|conn| !conn.closing).map(|conn| conn.neighbor) else {
+            buf.clear();
+            return Progress::Drained;
+        };
+        if self.tables.is_congested() {
+            self.run(out);
+            return Progress::More;
+        }
+        let mut budget = SLICE;
+        let mut progress = Progress::Drained;
+        while let Some(neighbor) = self.neighbors[at].as_mut() {
+            let from = neighbor.session.state();
+            let received = neighbor.session.receive(now, conn, buf, &mut self.session_outputs);
+            if !self.session_outputs.is_empty() {
+                let (to, address) = (neighbor.session.state(), neighbor.config.address);
+                let reason = self.carry_out(at, out);
+                if from != to || reason.is_some() {
+                    out.push(Output::Event(Event::Neighbor { neighbor: address, from, to, reason }));
+                }
+            }
+            match received {
+                None => break,
+                Some(Received::Update(body)) => budget = budget.saturating_sub(1 + self.on_update(at, &body, out)),
+                Some(Received::RouteRefresh(refresh)) => {
+                    if refresh.kind == RefreshKind::Request {
+                        self.on_route_refresh(at, refresh.family.unicast());
+                    }
+                }
+                Some(Received::Handled) => budget = budget.saturating_sub(1),
+            }
+            if budget == 0 {
+                if !buf.is_empty() {
+                    progress = Progress::More;
+                }
+                break;
+            }
+        }
+        self.run(out);
+        progress
     }
 
     /// Appends what `conn` is to be sent next, in order, until at least `max_octets` were appended or there is no more.
     ///
-    /// Every piece is one or more whole messages; the carrier keeps what its socket did not take.
+    /// Every piece is one or more whole messages; the carrier keeps what its socket did not take. Room that was made may let
+    /// export go on: ask [`Self::deadline`] afterwards.
     pub fn transmit(&mut self, conn: ConnId, max_octets: usize, pieces: &mut Vec<Bytes>) {
-        let _ = (conn, max_octets, pieces);
+        let mut octets = 0;
+        let Some(held) = self.conns.get_mut(&conn) else { return };
+        while octets < max_octets
+            && let Some(message) = held.control.pop_front()
+        {
+            octets += message.len();
+            pieces.push(message);
+        }
+        if held.closing && held.control.is_empty() {
+            self.conns.remove(&conn);
+            // Told at the next occasion, which is now.
+            self.more = self.shutting_down;
+            return;
+        }
+        let Some(neighbor) = &mut self.neighbors[held.neighbor] else { return };
+        if neighbor.up != Some(conn) || !held.control.is_empty() {
+            return;
+        }
+        let Some(group) = self.tables.group_mut(neighbor.peer) else { return };
+        let before = group.counts(neighbor.peer).1;
+        while octets < max_octets
+            && let Some(piece) = group.take(neighbor.peer)
+        {
+            octets += piece.len();
+            pieces.push(piece);
+        }
+        let updates = group.counts(neighbor.peer).1 - before;
+        if updates > 0 {
+            neighbor.session.sent_updates(self.now, updates);
+        }
     }
 
     /// When [`Input::Work`] is due: a timer, or work left over from a budget (then not later than now).
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        if self.more || self.tables.has_export_work() {
+            return Some(self.now);
+        }
+        let sessions = self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.session.deadline());
+        sessions.chain(self.tables.deadline()).min()
     }
 
-    /// Answers a question.
-    #[must_use]
-    pub fn view(&self, now: Instant, query: &Query) -> Reply {
-        let _ = (now, query, &self.config);
-        Reply::Neighbors(Vec::new())
+    /// Timers of sessions, and the end of the start.
+    fn tick(&mut self, out: &mut Vec<Output>) {
+        for at in 0..self.neighbors.len() {
+            let due = self.neighbors[at]
+                .as_ref()
+                .and_then(|neighbor| neighbor.session.deadline())
+                .is_some_and(|deadline| deadline <= self.now);
+            if due {
+                self.tell_session(at, SessionInput::Tick, out);
+            }
+        }
+        if self.tables.hold_exports.is_some_and(|until| until <= self.now || self.all_have_spoken()) {
+            self.tables.hold_exports = None;
+        }
+    }
+
+    /// Every enabled neighbor has sent End-of-RIB for every family of its session.
+    fn all_have_spoken(&self) -> bool {
+        self.neighbors.iter().flatten().filter(|neighbor| neighbor.enabled).all(Neighbor::has_spoken)
+    }
+
+    fn run(&mut self, out: &mut Vec<Output>) {
+        self.more = self.tables.run(self.now, out);
+        self.wake(out);
+        self.check_finished(out);
+    }
+
+    /// Tells the carrier of members that have something to take.
+    fn wake(&mut self, out: &mut Vec<Output>) {
+        for group in self.tables.groups.iter_mut().flatten() {
+            for peer in group.woken() {
+                let conn = self.neighbors.iter().flatten().find(|neighbor| neighbor.peer == peer).and_then(|n| n.up);
+                out.extend(conn.map(|conn| Output::Writable { conn }));
+            }
+        }
+    }
+
+    fn check_finished(&mut self, out: &mut Vec<Output>) {
+        if self.shutting_down && !self.finished && self.conns.is_empty() {
+            self.finished = true;
+            out.push(Output::Finished);
+        }
     }
 }

@@ -1,0 +1,223 @@
+//! Changes on their way into UPDATEs: sorted by what is said of them, encoded once, withdrawals first.
+
+use bytes::BytesMut;
+use hashbrown::HashMap;
+use ipnet::IpNet;
+
+use super::log::{Audience, Lane, Log, Piece};
+use super::profile::ExportProfile;
+use super::transform::{Refusal, Source, outgoing};
+use crate::intern::{AttrId, AttrStore};
+use crate::locrib::{DestId, Key, PeerIndex, Shard};
+use crate::wire::attr::{EncodeContext, NextHopAttr, PathAttributes, PeerKind as WirePeerKind};
+use crate::wire::header::HEADER_LEN;
+use crate::wire::nlri::NlriFamily;
+use crate::wire::update::{self, Packing};
+
+/// Octets of encoded messages in one piece, about; a member's socket takes pieces whole.
+const PIECE: usize = 32 * 1024;
+
+/// One thing said of several destinations.
+struct Bucket {
+    audience: Audience,
+    /// What is told, encoded; `None` if nothing is told.
+    out: Option<Out>,
+    /// The next bucket for the same path that a policy on prefixes made different.
+    variant: Option<u32>,
+}
+
+struct Out {
+    octets: std::ops::Range<usize>,
+    next_hop: NextHopAttr,
+    /// Kept only where buckets have to be told apart by it.
+    value: Option<Box<PathAttributes>>,
+}
+
+/// A batch under way. Reused.
+#[derive(Default)]
+pub(super) struct Batch {
+    buckets: Vec<Bucket>,
+    index: HashMap<(AttrId, PeerIndex), u32, foldhash::fast::FixedState>,
+    last: Option<((AttrId, PeerIndex), u32)>,
+    announces: Vec<(u32, DestId)>,
+    sorted: bool,
+    withdraws: Vec<(Audience, DestId)>,
+    attributes: BytesMut,
+    buf: BytesMut,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.announces.is_empty() && self.withdraws.is_empty()
+    }
+
+    /// Ready for the next one; a batch is for one family and one kind of audience.
+    pub(super) fn clear(&mut self) {
+        self.buckets.clear();
+        self.index.clear();
+        self.last = None;
+        self.announces.clear();
+        self.sorted = true;
+        self.withdraws.clear();
+        self.attributes.clear();
+    }
+
+    /// The bucket for a path of `source` to `prefix`; `audience` is asked when it is new.
+    pub(super) fn bucket(
+        &mut self,
+        profile: &ExportProfile,
+        store: &AttrStore,
+        attr: AttrId,
+        source: Source<'_>,
+        prefix: IpNet,
+        audience: impl FnOnce() -> Audience,
+    ) -> u32 {
+        let key = (attr, source.peer);
+        let reads_prefix = profile.reads_prefix();
+        if !reads_prefix {
+            if let Some((last, bucket)) = self.last
+                && last == key
+            {
+                return bucket;
+            }
+            if let Some(&bucket) = self.index.get(&key) {
+                self.last = Some((key, bucket));
+                return bucket;
+            }
+        }
+        let told = outgoing(profile, store, attr, source, prefix).map(|(attributes, _)| attributes);
+        if reads_prefix {
+            let mut at = self.index.get(&key).copied();
+            while let Some(number) = at {
+                let bucket = &self.buckets[number as usize];
+                let same = match (&bucket.out, &told) {
+                    (None, Err(_)) => true,
+                    (Some(out), Ok(told)) => out.value.as_deref() == Some(told),
+                    _ => false,
+                };
+                if same {
+                    return number;
+                }
+                at = bucket.variant;
+            }
+        }
+        let out = told.and_then(|told| self.encode(profile, told, prefix)).ok();
+        let number = u32::try_from(self.buckets.len()).expect("a batch is bounded");
+        let variant = self.index.insert(key, number);
+        self.buckets.push(Bucket { audience: audience(), out, variant });
+        self.last = Some((key, number));
+        number
+    }
+
+    fn encode(&mut self, profile: &ExportProfile, told: PathAttributes, prefix: IpNet) -> Result<Out, Refusal> {
+        let start = self.attributes.len();
+        told.encode(&mut self.attributes, &encode_context(profile, prefix));
+        let end = self.attributes.len();
+        // The longest head is that of MP_REACH_NLRI with two IPv6 next hops.
+        const HEAD: usize = HEADER_LEN + 4 + 9 + 32;
+        const LONGEST_PREFIX: usize = 17;
+        if end - start + HEAD + LONGEST_PREFIX > profile.max_message {
+            self.attributes.truncate(start);
+            return Err(Refusal::TooLong);
+        }
+        let next_hop = told.next_hop;
+        let value = profile.reads_prefix().then(|| Box::new(told));
+        Ok(Out { octets: start..end, next_hop, value })
+    }
+
+    /// True if something is told of the destinations in the bucket.
+    pub(super) fn accepts(&self, bucket: u32) -> bool {
+        self.buckets[bucket as usize].out.is_some()
+    }
+
+    /// True if `attributes` would be told in the very octets of the bucket.
+    pub(super) fn same(&mut self, profile: &ExportProfile, bucket: u32, told: &PathAttributes, prefix: IpNet) -> bool {
+        let Some(out) = &self.buckets[bucket as usize].out else { return false };
+        if out.next_hop != told.next_hop {
+            return false;
+        }
+        self.buf.clear();
+        told.encode(&mut self.buf, &encode_context(profile, prefix));
+        let same = self.buf[..] == self.attributes[out.octets.clone()];
+        self.buf.clear();
+        same
+    }
+
+    pub(super) fn announce(&mut self, bucket: u32, dest: DestId) {
+        self.sorted &= self.announces.last().is_none_or(|(last, _)| *last <= bucket);
+        self.announces.push((bucket, dest));
+    }
+
+    pub(super) fn withdraw(&mut self, audience: Audience, dest: DestId) {
+        self.withdraws.push((audience, dest));
+    }
+
+    /// Encodes everything into pieces of `lane`, withdrawals first, and clears the batch.
+    pub(super) fn flush<F: Key + NlriFamily>(
+        &mut self,
+        profile: &ExportProfile,
+        shard: &Shard<F>,
+        lane: Lane,
+        log: &mut Log,
+    ) {
+        let packing = Packing { max_len: profile.max_message, ..Packing::new(F::FAMILY) };
+        let mut writer = Writer { buf: std::mem::take(&mut self.buf), messages: 0, audience: Audience::All, lane, log };
+        self.withdraws.sort_by_key(|(audience, _)| match audience {
+            Audience::All => 0,
+            Audience::Except(peer) => 1 + u32::from(peer.0),
+            Audience::Only(peer) => 0x1_0001 + u32::from(peer.0),
+            Audience::Of(..) => u32::MAX,
+        });
+        for run in self.withdraws.chunk_by(|a, b| a.0 == b.0) {
+            writer.begin(&run[0].0);
+            let routes = run.iter().map(|(_, dest)| (0, shard.prefix(*dest)));
+            writer.messages += update::encode_unreach::<F>(routes, &packing, &mut writer.buf) as u32;
+        }
+        if !self.sorted {
+            self.announces.sort_by_key(|(bucket, _)| *bucket);
+        }
+        for run in self.announces.chunk_by(|a, b| a.0 == b.0) {
+            let bucket = &self.buckets[run[0].0 as usize];
+            let Some(out) = &bucket.out else { continue };
+            writer.begin(&bucket.audience);
+            let routes = run.iter().map(|(_, dest)| (0, shard.prefix(*dest)));
+            let attributes = &self.attributes[out.octets.clone()];
+            let sent = update::encode_reach::<F>(attributes, &out.next_hop, routes, &packing, &mut writer.buf);
+            debug_assert!(sent.is_ok(), "room for a prefix was checked with the bucket");
+            writer.messages += sent.unwrap_or(0) as u32;
+        }
+        writer.finish();
+        self.buf = writer.buf;
+        self.clear();
+    }
+}
+
+fn encode_context(profile: &ExportProfile, prefix: IpNet) -> EncodeContext {
+    let peer = if profile.kind.is_internal() { WirePeerKind::Internal } else { WirePeerKind::External };
+    EncodeContext { as4: profile.as4, peer, plain: matches!(prefix, IpNet::V4(_)) }
+}
+
+struct Writer<'a> {
+    buf: BytesMut,
+    messages: u32,
+    audience: Audience,
+    lane: Lane,
+    log: &'a mut Log,
+}
+
+impl Writer<'_> {
+    fn begin(&mut self, audience: &Audience) {
+        if *audience != self.audience || self.buf.len() >= PIECE {
+            self.finish();
+            self.audience = audience.clone();
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.buf.is_empty() {
+            let octets = self.buf.split().freeze();
+            self.log.push(self.lane, Piece { octets, messages: self.messages, audience: self.audience.clone() });
+            self.messages = 0;
+        }
+    }
+}

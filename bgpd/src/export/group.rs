@@ -1,0 +1,542 @@
+//! A group: one Adj-RIB-Out for neighbors that are told the same, fed from the journal.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use hashbrown::HashMap;
+use rib::AddressFamily;
+
+use super::batch::Batch;
+use super::log::{Audience, Lane, Log, Piece};
+use super::profile::ExportProfile;
+use super::told::{Told, ToldTable};
+use super::transform::{Source, outgoing};
+use crate::intern::{AttrId, AttrStore};
+use crate::locrib::journal::{Cursor, Entry};
+use crate::locrib::{DestId, Key, PeerIndex, Peers, Shard};
+use crate::wire::nlri::NlriFamily;
+use crate::wire::update;
+
+/// Encoded octets that the slowest member may have outstanding before the group stops reading the journal.
+const OUTSTANDING_MAX: usize = 1 << 20;
+/// While members are told everything, only so much stands ready for them: the rest is a position in a table.
+const DUMP_OUTSTANDING: usize = 256 * 1024;
+/// A member that has been far behind for so long while others are not goes on alone.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What export reads.
+pub struct Tables<'a, F: Key> {
+    /// The Loc-RIB.
+    pub shard: &'a mut Shard<F>,
+    /// Attribute sets.
+    pub store: &'a mut AttrStore,
+    /// Neighbors.
+    pub peers: &'a Peers,
+}
+
+/// Members that are being told everything that the group was told.
+struct Dump {
+    at: u32,
+    end: u32,
+    whom: Arc<[PeerIndex]>,
+}
+
+/// One family of a group.
+struct Lot {
+    cursor: Cursor,
+    /// A walk over the whole table, at its start and after falling out of the journal.
+    walk: Option<u32>,
+    /// What is told changes although paths do not: the walk tells everything again.
+    forced: bool,
+    told: ToldTable,
+    dump: Option<Dump>,
+    /// Members whose dump has not begun.
+    waiting: Vec<PeerIndex>,
+    /// Destinations with routes of our own that changed: they take the urgent lane.
+    local: Vec<DestId>,
+    /// Where the bulk lane ended when it last held a destination that is in the urgent lane otherwise.
+    urgent_after: HashMap<DestId, u64, foldhash::fast::FixedState>,
+}
+
+/// An export group.
+pub struct Group {
+    /// What makes its members alike.
+    pub profile: Arc<ExportProfile>,
+    lots: [Lot; 2],
+    log: Log,
+    batch: Batch,
+    /// It was split off for one slow member and joins the others again when it has caught up.
+    pub solo: bool,
+}
+
+const fn lot_of(family: AddressFamily) -> usize {
+    match family {
+        AddressFamily::Ipv4 => 0,
+        AddressFamily::Ipv6 => 1,
+    }
+}
+
+impl Group {
+    /// A group without members that has told nobody anything; it begins with a walk. The cursors are from
+    /// [`Journal::join`](crate::locrib::journal::Journal::join), of IPv4 and IPv6.
+    #[must_use]
+    pub fn new(profile: Arc<ExportProfile>, cursors: [Cursor; 2]) -> Self {
+        let lots = cursors.map(|cursor| Lot {
+            cursor,
+            walk: Some(0),
+            forced: false,
+            told: ToldTable::default(),
+            dump: None,
+            waiting: Vec::new(),
+            local: Vec::new(),
+            urgent_after: HashMap::default(),
+        });
+        let mut batch = Batch::default();
+        batch.clear();
+        Self { profile, lots, log: Log::default(), batch, solo: false }
+    }
+
+    /// Adds a neighbor whose session was established; it is told everything, then End-of-RIB.
+    pub fn join(&mut self, peer: PeerIndex) {
+        self.log.join(peer, [self.profile.ipv4, self.profile.ipv6]);
+        for lot in &mut self.lots {
+            if lot.walk != Some(0) || lot.told.len() > 0 {
+                lot.waiting.push(peer);
+            }
+        }
+    }
+
+    /// Removes a neighbor. True if it was the last.
+    pub fn leave(&mut self, store: &mut AttrStore, peer: PeerIndex) -> bool {
+        self.log.leave(peer);
+        self.forget_dumps(peer);
+        let empty = self.log.members.is_empty();
+        if empty {
+            self.clear(store);
+        }
+        empty
+    }
+
+    fn forget_dumps(&mut self, peer: PeerIndex) {
+        for lot in &mut self.lots {
+            lot.waiting.retain(|waiting| *waiting != peer);
+            if let Some(dump) = &mut lot.dump
+                && dump.whom.contains(&peer)
+            {
+                let rest: Vec<_> = dump.whom.iter().copied().filter(|whom| *whom != peer).collect();
+                if rest.is_empty() {
+                    lot.dump = None;
+                } else {
+                    dump.whom = rest.into();
+                }
+            }
+        }
+    }
+
+    /// Gives every attribute set back.
+    pub fn clear(&mut self, store: &mut AttrStore) {
+        for lot in &mut self.lots {
+            lot.told.clear(store);
+        }
+    }
+
+    /// Tells a member everything again (ROUTE-REFRESH of RFC 2918, soft reset).
+    pub fn refresh(&mut self, peer: PeerIndex, family: AddressFamily) {
+        let lot = &mut self.lots[lot_of(family)];
+        if self.log.is_member(peer) && !lot.waiting.contains(&peer) {
+            lot.waiting.push(peer);
+        }
+    }
+
+    /// A neighbor is a member.
+    #[must_use]
+    pub fn is_member(&self, peer: PeerIndex) -> bool {
+        self.log.is_member(peer)
+    }
+
+    /// The members.
+    pub fn members(&self) -> impl Iterator<Item = PeerIndex> + '_ {
+        self.log.members.iter().map(|member| member.peer)
+    }
+
+    /// Members that have something to take and had nothing before.
+    pub fn woken(&mut self) -> impl Iterator<Item = PeerIndex> + '_ {
+        self.log.woken.drain(..)
+    }
+
+    /// The next whole messages for a member.
+    pub fn take(&mut self, peer: PeerIndex) -> Option<Bytes> {
+        self.log.take(peer)
+    }
+
+    /// Somebody was told of `dest`, so that its prefix must be kept until that is taken back.
+    #[must_use]
+    pub fn has_told(&self, family: AddressFamily, dest: DestId) -> bool {
+        self.lots[lot_of(family)].told.get(dest).is_some()
+    }
+
+    /// The path that `peer` was told of last: its attributes after import, and whose it is.
+    #[must_use]
+    pub fn told(&self, family: AddressFamily, dest: DestId, peer: PeerIndex) -> Option<(AttrId, PeerIndex)> {
+        let told = self.lots[lot_of(family)].told.get(dest)?;
+        (told.source != peer).then_some((told.attr, told.source))
+    }
+
+    /// Prefixes that `peer` was told, and UPDATEs it has taken.
+    #[must_use]
+    pub fn counts(&self, peer: PeerIndex) -> (u64, u64) {
+        let told = self.lots.iter().map(|lot| lot.told.len() - lot.told.from(peer)).sum::<usize>() as u64;
+        (told, self.log.member(peer).map_or(0, |member| member.updates))
+    }
+
+    /// Something to read that outstanding octets do not forbid.
+    #[must_use]
+    pub fn has_work<F: Key>(&self, shard: &Shard<F>) -> bool {
+        let lot = &self.lots[lot_of(F::FAMILY)];
+        if !self.profile.speaks(F::FAMILY) {
+            return false;
+        }
+        let behind = lot.walk.is_some() || shard.journal.backlog(lot.cursor) > 0;
+        (behind && self.log.most_outstanding() < OUTSTANDING_MAX)
+            || !lot.local.is_empty()
+            || ((lot.dump.is_some() || !lot.waiting.is_empty()) && self.dump_ready(lot))
+    }
+
+    /// More than `far` changes are unread, although outstanding octets do not forbid reading.
+    #[must_use]
+    pub fn is_far_behind<F: Key>(&self, shard: &Shard<F>, far: u64) -> bool {
+        let lot = &self.lots[lot_of(F::FAMILY)];
+        self.profile.speaks(F::FAMILY)
+            && self.log.most_outstanding() < OUTSTANDING_MAX
+            && shard.journal.backlog(lot.cursor) > far
+    }
+
+    /// It has read everything, and everybody has been told everything.
+    #[must_use]
+    pub fn is_settled<F: Key>(&self, shard: &Shard<F>) -> bool {
+        let lot = &self.lots[lot_of(F::FAMILY)];
+        let read = lot.walk.is_none() && shard.journal.backlog(lot.cursor) == 0 && lot.local.is_empty();
+        !self.profile.speaks(F::FAMILY) || (read && lot.dump.is_none() && lot.waiting.is_empty())
+    }
+
+    /// No octets wait to be taken.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.log.most_outstanding() == 0
+    }
+
+    fn dump_ready(&self, lot: &Lot) -> bool {
+        match &lot.dump {
+            Some(dump) => self
+                .log
+                .members
+                .iter()
+                .filter(|member| dump.whom.contains(&member.peer))
+                .all(|member| member.outstanding < DUMP_OUTSTANDING),
+            None => true,
+        }
+    }
+
+    /// Does at most `budget` destinations of work in this family; returns what is left of the budget.
+    pub fn run<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, budget: usize) -> usize {
+        if !self.profile.speaks(F::FAMILY) {
+            // What it does not speak must not hold the journal or owe it a walk.
+            let lot = &mut self.lots[lot_of(F::FAMILY)];
+            lot.cursor = tables.shard.journal.head();
+            return budget;
+        }
+        let mut left = self.run_journal(tables, budget);
+        self.run_local(tables);
+        left = self.run_dump(tables, left);
+        self.end_of_rib(F::FAMILY);
+        left
+    }
+
+    fn run_journal<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
+        if self.log.most_outstanding() >= OUTSTANDING_MAX {
+            return budget;
+        }
+        while budget > 0 {
+            let lot = &mut self.lots[lot_of(F::FAMILY)];
+            let dest = match lot.walk {
+                Some(at) if at < tables.shard.end() => {
+                    lot.walk = Some(at + 1);
+                    budget -= 1;
+                    DestId(at)
+                }
+                Some(_) => {
+                    lot.walk = None;
+                    lot.forced = false;
+                    continue;
+                }
+                None => match tables.shard.read(&mut lot.cursor) {
+                    Entry::Dest(dest) => {
+                        budget -= 1;
+                        dest
+                    }
+                    Entry::End => break,
+                    Entry::Overrun => {
+                        lot.cursor = tables.shard.journal.join();
+                        lot.walk = Some(0);
+                        continue;
+                    }
+                },
+            };
+            if !tables.shard.is_used(dest) {
+                continue;
+            }
+            if tables.shard.is_local(dest) {
+                self.lots[lot_of(F::FAMILY)].local.push(dest);
+            } else {
+                self.process(tables, dest);
+            }
+        }
+        if !self.batch.is_empty() {
+            self.batch.flush(&self.profile, tables.shard, Lane::Bulk, &mut self.log);
+        }
+        self.batch.clear();
+        budget
+    }
+
+    /// Routes of our own that changed: told at once, before all bulk, whatever is outstanding.
+    pub fn urgent<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, dests: &[DestId]) {
+        if self.profile.speaks(F::FAMILY) {
+            self.lots[lot_of(F::FAMILY)].local.extend_from_slice(dests);
+            self.run_local(tables);
+        }
+    }
+
+    fn run_local<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>) {
+        let lot = &mut self.lots[lot_of(F::FAMILY)];
+        if lot.local.is_empty() {
+            return;
+        }
+        let mut dests = std::mem::take(&mut lot.local);
+        dests.sort_unstable();
+        dests.dedup();
+        dests.retain(|dest| tables.shard.is_used(*dest));
+        // A destination may overtake only what does not speak of it.
+        let bulk_end = self.log.bulk_end();
+        let log = &self.log;
+        let after = &mut lot.urgent_after;
+        let (urgent, bulk): (Vec<_>, Vec<_>) =
+            dests.into_iter().partition(|dest| log.bulk_taken(*after.entry(*dest).or_insert(bulk_end)));
+        for (lane, dests) in [(Lane::Urgent, urgent), (Lane::Bulk, bulk)] {
+            for dest in &dests {
+                self.process(tables, *dest);
+            }
+            self.batch.flush(&self.profile, tables.shard, lane, &mut self.log);
+            if lane == Lane::Bulk {
+                self.note_bulk(F::FAMILY, &dests);
+            }
+        }
+    }
+
+    fn note_bulk(&mut self, family: AddressFamily, dests: &[DestId]) {
+        let end = self.log.bulk_end();
+        let after = &mut self.lots[lot_of(family)].urgent_after;
+        after.extend(dests.iter().map(|dest| (*dest, end)));
+    }
+
+    fn audience(&self, source: PeerIndex) -> Audience {
+        if self.log.is_member(source) { Audience::Except(source) } else { Audience::All }
+    }
+
+    /// Compares what the group was told of `dest` with the best path now, and puts the difference into the batch.
+    fn process<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
+        let was = self.lots[lot_of(F::FAMILY)].told.get(dest);
+        let best = tables.shard.best(dest).map(|path| Told { attr: path.imported, source: path.peer });
+        let forced = self.lots[lot_of(F::FAMILY)].forced;
+        if was == best && !forced {
+            return;
+        }
+        let prefix = F::net(tables.shard.prefix(dest));
+        let want = best.and_then(|best| {
+            let source = Source { peer: best.source, facts: tables.peers.get(best.source) };
+            let log = &self.log;
+            let bucket = self.batch.bucket(&self.profile, tables.store, best.attr, source, prefix, || {
+                if log.is_member(best.source) { Audience::Except(best.source) } else { Audience::All }
+            });
+            self.batch.accepts(bucket).then_some((best, bucket))
+        });
+        match (was, want) {
+            (None, None) => return,
+            (Some(was), None) => {
+                let audience = self.audience(was.source);
+                self.batch.withdraw(audience, dest);
+            }
+            (None, Some((_, bucket))) => self.batch.announce(bucket, dest),
+            (Some(was), Some((best, bucket))) => {
+                if forced || !self.is_same(tables, was, best, bucket, prefix) {
+                    // Split horizon: who had it from us and is now its source must not keep it.
+                    if was.source != best.source && self.log.is_member(best.source) {
+                        self.batch.withdraw(Audience::Only(best.source), dest);
+                    }
+                    self.batch.announce(bucket, dest);
+                }
+            }
+        }
+        let told = &mut self.lots[lot_of(F::FAMILY)].told;
+        told.set(tables.store, dest, want.map(|(best, _)| best));
+    }
+
+    /// True if everybody who was told `was` would be told the very same now (RFC 4271 §9.2: no duplicates).
+    fn is_same<F: Key>(
+        &mut self,
+        tables: &Tables<'_, F>,
+        was: Told,
+        best: Told,
+        bucket: u32,
+        prefix: ipnet::IpNet,
+    ) -> bool {
+        if was.source != best.source && (self.log.is_member(was.source) || self.log.is_member(best.source)) {
+            return false;
+        }
+        let (old, new) = (tables.store.facts(was.attr), tables.store.facts(best.attr));
+        if old.path_length != new.path_length || old.neighbor_as != new.neighbor_as || old.origin != new.origin {
+            return false;
+        }
+        let source = Source { peer: was.source, facts: tables.peers.get(was.source) };
+        outgoing(&self.profile, tables.store, was.attr, source, prefix)
+            .is_ok_and(|(told, _)| self.batch.same(&self.profile, bucket, &told, prefix))
+    }
+
+    fn run_dump<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
+        let at = lot_of(F::FAMILY);
+        if self.lots[at].dump.is_none() && !self.lots[at].waiting.is_empty() {
+            let lot = &mut self.lots[at];
+            let end = lot.walk.unwrap_or_else(|| tables.shard.end());
+            lot.dump = Some(Dump { at: 0, end, whom: std::mem::take(&mut lot.waiting).into() });
+        }
+        if !self.dump_ready(&self.lots[at]) {
+            return budget;
+        }
+        let Some(mut dump) = self.lots[at].dump.take() else { return budget };
+        let mut local = Vec::new();
+        while budget > 0 && dump.at < dump.end {
+            let dest = DestId(dump.at);
+            dump.at += 1;
+            budget -= 1;
+            let Some(told) = self.lots[at].told.get(dest) else { continue };
+            let prefix = F::net(tables.shard.prefix(dest));
+            let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
+            let log = &self.log;
+            let bucket = self.batch.bucket(&self.profile, tables.store, told.attr, source, prefix, || {
+                Audience::Of(Arc::clone(&dump.whom), log.is_member(told.source).then_some(told.source))
+            });
+            if self.batch.accepts(bucket) {
+                self.batch.announce(bucket, dest);
+                if tables.shard.is_local(dest) {
+                    local.push(dest);
+                }
+            }
+        }
+        self.batch.flush(&self.profile, tables.shard, Lane::Bulk, &mut self.log);
+        self.note_bulk(F::FAMILY, &local);
+        if dump.at < dump.end {
+            self.lots[at].dump = Some(dump);
+        }
+        budget
+    }
+
+    /// RFC 4724 §2: the end of the initial update, for members that have been told everything.
+    fn end_of_rib(&mut self, family: AddressFamily) {
+        let lot = &self.lots[lot_of(family)];
+        if lot.walk.is_some() || !lot.local.is_empty() {
+            return;
+        }
+        let being_told = |peer: &PeerIndex| {
+            lot.waiting.contains(peer) || lot.dump.as_ref().is_some_and(|dump| dump.whom.contains(peer))
+        };
+        let due: Vec<PeerIndex> = self
+            .log
+            .members
+            .iter_mut()
+            .filter(|member| member.eor_due[lot_of(family)] && !being_told(&member.peer))
+            .map(|member| {
+                member.eor_due[lot_of(family)] = false;
+                member.peer
+            })
+            .collect();
+        for peer in due {
+            let mut buf = BytesMut::new();
+            update::encode_end_of_rib(family, &mut buf);
+            self.log.push(Lane::Bulk, Piece { octets: buf.freeze(), messages: 1, audience: Audience::Only(peer) });
+        }
+    }
+
+    /// A member that holds the others up, if there is one; time runs from the first call that finds it behind.
+    pub fn laggard(&mut self, now: Instant) -> Option<PeerIndex> {
+        if self.log.members.len() < 2 {
+            return None;
+        }
+        let least = self.log.members.iter().map(|member| member.outstanding).min().unwrap_or(0);
+        let dumps: Vec<Arc<[PeerIndex]>> =
+            self.lots.iter().filter_map(|lot| lot.dump.as_ref().map(|dump| Arc::clone(&dump.whom))).collect();
+        let mut found = None;
+        for member in &mut self.log.members {
+            // Whoever is being told everything holds up only others of the same dump.
+            let dumping = dumps.iter().any(|whom| whom.len() > 1 && whom.contains(&member.peer));
+            let far = if dumping { DUMP_OUTSTANDING / 2 } else { OUTSTANDING_MAX / 2 };
+            if member.outstanding < far || least > far / 2 {
+                member.slow_since = None;
+            } else if now >= *member.slow_since.get_or_insert(now) + PATIENCE {
+                found = Some(member.peer);
+            }
+        }
+        found
+    }
+
+    /// When [`Self::laggard`] has to be asked again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.log.members.iter().filter_map(|member| member.slow_since).min().map(|since| since + PATIENCE)
+    }
+
+    /// Splits a member off into a group of its own. It keeps its cursor and the pieces it had outstanding; from then on
+    /// it is only encoded for as fast as it takes.
+    pub fn split(&mut self, store: &mut AttrStore, peer: PeerIndex) -> Option<Self> {
+        let being_told: [bool; 2] = std::array::from_fn(|at| {
+            let lot = &self.lots[at];
+            lot.waiting.contains(&peer) || lot.dump.as_ref().is_some_and(|dump| dump.whom.contains(&peer))
+        });
+        self.forget_dumps(peer);
+        let (member, pieces) = self.log.leave(peer)?;
+        let mut alone = Self::new(Arc::clone(&self.profile), [self.lots[0].cursor, self.lots[1].cursor]);
+        alone.solo = true;
+        alone.log.join(peer, member.eor_due);
+        alone.log.members[0].updates = member.updates;
+        for (lane, piece) in pieces {
+            alone.log.push(lane, Piece { audience: Audience::Only(peer), ..piece });
+        }
+        for (at, told_all) in being_told.into_iter().enumerate() {
+            let (from, to) = (&self.lots[at], &mut alone.lots[at]);
+            (to.walk, to.forced) = (from.walk, from.forced);
+            to.told = from.told.duplicate(store);
+            to.local.clone_from(&from.local);
+            to.waiting.extend(told_all.then_some(peer));
+        }
+        Some(alone)
+    }
+
+    /// From now on the members are told by another profile: everything is told again, and what the new one refuses is
+    /// taken back.
+    pub fn reprofile(&mut self, profile: Arc<ExportProfile>) {
+        self.profile = profile;
+        for lot in &mut self.lots {
+            (lot.walk, lot.forced) = (Some(0), true);
+        }
+    }
+
+    /// Takes the only member of a settled and drained group in, this one being settled too: both were told the same.
+    pub fn adopt(&mut self, store: &mut AttrStore, mut alone: Self) {
+        for member in &alone.log.members {
+            self.log.join(member.peer, [false; 2]);
+            if let Some(joined) = self.log.members.last_mut() {
+                joined.updates = member.updates;
+            }
+        }
+        alone.clear(store);
+    }
+}

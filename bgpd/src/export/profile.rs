@@ -1,0 +1,75 @@
+//! What export may read of a neighbor: the key of its group. What is not in here cannot make a difference.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rib::AddressFamily;
+
+use crate::locrib::PeerKind;
+use crate::policy::Chain;
+use crate::wire::attr::NextHopAttr;
+
+/// Which routes may leave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// All.
+    All,
+    /// An external neighbor without export policy (RFC 8212): services only.
+    ServicesOnly,
+    /// What the policies accept.
+    Chain(Chain),
+}
+
+/// The key of an export group.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExportProfile {
+    /// Relation to us.
+    pub kind: PeerKind,
+    /// Our AS towards it.
+    pub local_asn: u32,
+    /// Our cluster (RFC 4456).
+    pub cluster_id: Ipv4Addr,
+    /// Our address as next hop of IPv4 routes.
+    pub own_v4: Ipv4Addr,
+    /// Our address as next hop of IPv6 routes.
+    pub own_v6: Ipv6Addr,
+    /// Our address as next hop on internal sessions too.
+    pub next_hop_self: bool,
+    /// The policy.
+    pub filter: Filter,
+    /// The neighbor's address, only if the policy reads it.
+    pub neighbor: Option<IpAddr>,
+    /// AS numbers of four octets.
+    pub as4: bool,
+    /// Octets in a message at most.
+    pub max_message: usize,
+    /// IPv4 routes are exchanged.
+    pub ipv4: bool,
+    /// IPv6 routes are exchanged.
+    pub ipv6: bool,
+}
+
+impl ExportProfile {
+    /// Our address as the next hop of routes of `family`.
+    #[must_use]
+    pub fn own(&self, family: AddressFamily) -> NextHopAttr {
+        match family {
+            AddressFamily::Ipv4 => NextHopAttr::V4(self.own_v4),
+            AddressFamily::Ipv6 => NextHopAttr::V6 { global: self.own_v6, link_local: None },
+        }
+    }
+
+    /// Routes of `family` are exchanged.
+    #[must_use]
+    pub fn speaks(&self, family: AddressFamily) -> bool {
+        match family {
+            AddressFamily::Ipv4 => self.ipv4,
+            AddressFamily::Ipv6 => self.ipv6,
+        }
+    }
+
+    /// The verdict on a route can depend on its prefix.
+    #[must_use]
+    pub fn reads_prefix(&self) -> bool {
+        matches!(&self.filter, Filter::Chain(chain) if chain.reads_prefix())
+    }
+}

@@ -1,0 +1,92 @@
+//! What the decision reads of a neighbor, in a dense array.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A neighbor's place in the speaker's tables. 0 is the speaker itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerIndex(pub u16);
+
+impl PeerIndex {
+    /// The speaker itself: its paths are its own routes.
+    pub const LOCAL: Self = Self(0);
+}
+
+/// Where a path comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerKind {
+    /// Our own route.
+    Local,
+    /// Another AS.
+    External,
+    /// Our AS.
+    Internal {
+        /// It is our route-reflection client (RFC 4456).
+        client: bool,
+    },
+}
+
+impl PeerKind {
+    /// In our AS, but not ourselves.
+    #[must_use]
+    pub fn is_internal(self) -> bool {
+        matches!(self, Self::Internal { .. })
+    }
+}
+
+/// What the decision reads of a neighbor.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerFacts {
+    /// Its relation to us.
+    pub kind: PeerKind,
+    /// Number of its current session; paths of another one are stale.
+    pub generation: u8,
+    /// It has a session now.
+    pub up: bool,
+    /// Its BGP Identifier.
+    pub router_id: Ipv4Addr,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// All neighbors' facts by [`PeerIndex`].
+#[derive(Clone, Debug)]
+pub struct Peers(Vec<PeerFacts>);
+
+impl Peers {
+    /// Only the speaker itself.
+    #[must_use]
+    pub fn new(router_id: Ipv4Addr) -> Self {
+        Self(vec![PeerFacts {
+            kind: PeerKind::Local,
+            generation: 0,
+            up: true,
+            router_id,
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        }])
+    }
+
+    /// The facts of `peer`.
+    #[must_use]
+    pub fn get(&self, peer: PeerIndex) -> &PeerFacts {
+        &self.0[usize::from(peer.0)]
+    }
+
+    /// The facts of `peer`, to change.
+    pub fn get_mut(&mut self, peer: PeerIndex) -> &mut PeerFacts {
+        &mut self.0[usize::from(peer.0)]
+    }
+
+    /// Adds a neighbor in the next place.
+    pub fn push(&mut self, facts: PeerFacts) -> PeerIndex {
+        let index = u16::try_from(self.0.len()).expect("a speaker has fewer than 65,536 neighbors");
+        self.0.push(facts);
+        PeerIndex(index)
+    }
+
+    /// True if a path of this session of `peer` may be used.
+    #[must_use]
+    pub fn is_current(&self, peer: PeerIndex, generation: u8) -> bool {
+        let facts = self.get(peer);
+        facts.up && facts.generation == generation
+    }
+}

@@ -1,0 +1,616 @@
+//! One family's Loc-RIB: prefixes, paths, decision and journal behind one door, [`Shard::change`].
+
+use rib::AddressFamily;
+use rib::message::Reach;
+
+use super::decision::{self, Contender, Contenders};
+use super::index::{Index, prefetch};
+use super::journal::{Cursor, Entry, Journal};
+use super::nexthop::State;
+use super::path::{FREE, HAS_BEST, IN_RIB, LOCAL, MULTIPATH, NIL, TOMB};
+use super::{Dest, DestId, Key, Path, PathId, PeerIndex, PeerKind, Peers};
+use crate::intern::{AttrId, AttrStore};
+
+/// What deciding reads beside the paths.
+pub struct Context<'a> {
+    /// Attribute sets and next hops.
+    pub store: &'a mut AttrStore,
+    /// Neighbors.
+    pub peers: &'a Peers,
+    /// Most equal external paths used together.
+    pub multipath_ebgp: u16,
+    /// Most equal internal paths used together.
+    pub multipath_ibgp: u16,
+}
+
+/// What a neighbor says about a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Whose word it is.
+    pub peer: PeerIndex,
+    /// Attributes as received and after import policy; `None` to withdraw.
+    pub path: Option<(AttrId, AttrId)>,
+}
+
+/// Paths of one neighbor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Held.
+    pub received: u32,
+    /// Of those, usable after import policy.
+    pub accepted: u32,
+}
+
+/// One family's Loc-RIB.
+pub struct Shard<F: Key> {
+    index: Index,
+    seed: u64,
+    dests: Vec<Dest<F::Prefix>>,
+    free_dests: Vec<u32>,
+    paths: Vec<Path>,
+    free_path: u32,
+    tombs: Vec<u32>,
+    /// Entries of `tombs` that the last attempt could not free.
+    tombs_kept: usize,
+    /// The journal of destinations whose best path changed.
+    pub journal: Journal,
+    counts: Vec<Count>,
+    path_count: usize,
+}
+
+impl<F: Key> Shard<F> {
+    /// An empty table.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            index: Index::new(),
+            seed,
+            dests: Vec::new(),
+            free_dests: Vec::new(),
+            paths: Vec::new(),
+            free_path: NIL,
+            tombs: Vec::new(),
+            tombs_kept: 0,
+            journal: Journal::default(),
+            counts: Vec::new(),
+            path_count: 0,
+        }
+    }
+
+    /// The hash to find `prefix` by.
+    #[inline]
+    #[must_use]
+    pub fn hash(&self, prefix: F::Prefix) -> u32 {
+        F::hash(prefix, self.seed)
+    }
+
+    /// First half of warming the cache for a batch: the index.
+    #[inline]
+    pub fn prefetch_index(&self, hash: u32) {
+        self.index.prefetch(hash);
+    }
+
+    /// Second half: the record that the index most likely leads to.
+    #[inline]
+    pub fn prefetch_dest(&self, hash: u32) {
+        if let Some(id) = self.index.guess(hash) {
+            prefetch(&self.dests[id as usize]);
+        }
+    }
+
+    /// The id of `prefix`, if it is known.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, hash: u32, prefix: F::Prefix) -> Option<DestId> {
+        self.index.find(hash, |id| self.dests[id as usize].prefix == prefix).map(DestId)
+    }
+
+    /// The id of `prefix`, if it is known.
+    #[must_use]
+    pub fn lookup(&self, prefix: F::Prefix) -> Option<DestId> {
+        self.find(self.hash(prefix), prefix)
+    }
+
+    fn obtain(&mut self, hash: u32, prefix: F::Prefix) -> DestId {
+        if let Some(dest) = self.find(hash, prefix) {
+            return dest;
+        }
+        let dest = Dest { prefix, flags: 0, head: NIL, changed: 0 };
+        let id = match self.free_dests.pop() {
+            Some(id) => {
+                self.dests[id as usize] = dest;
+                id
+            }
+            None => {
+                self.dests.push(dest);
+                u32::try_from(self.dests.len() - 1).expect("fewer than 2^32 prefixes")
+            }
+        };
+        self.index.insert(hash, id);
+        DestId(id)
+    }
+
+    /// The one door: a neighbor says this about `prefix` now. Returns its id, unless nothing was and is known of it.
+    ///
+    /// The attribute ids are retained as needed; the caller keeps its own.
+    #[inline]
+    pub fn change(
+        &mut self,
+        context: &mut Context<'_>,
+        hash: u32,
+        prefix: F::Prefix,
+        change: Change,
+    ) -> Option<DestId> {
+        let dest = match change.path {
+            Some(_) => self.obtain(hash, prefix),
+            None => self.find(hash, prefix)?,
+        };
+        self.change_dest(context, dest, change);
+        Some(dest)
+    }
+
+    /// [`Self::change`] for a prefix whose id is known.
+    pub fn change_dest(&mut self, context: &mut Context<'_>, dest: DestId, change: Change) {
+        if change.peer == PeerIndex::LOCAL {
+            self.dests[dest.0 as usize].flags |= LOCAL;
+        }
+        let before = self.best_key(dest);
+        match (self.position(dest, change.peer), change.path) {
+            (None, None) => return,
+            (None, Some((received, imported))) => {
+                if !self.add(context, dest, change.peer, received, imported) {
+                    return;
+                }
+            }
+            (Some((_, at)), Some((received, imported))) => {
+                if !self.replace(context, at, received, imported) {
+                    return;
+                }
+            }
+            (Some((previous, at)), None) => {
+                let usable = self.paths[at as usize].imported.is_some();
+                self.unlink(context, dest, previous, at);
+                if !usable {
+                    self.bury(dest);
+                    return;
+                }
+            }
+        }
+        self.decide(context, dest, before);
+    }
+
+    /// What identifies the best path to those who are told of it. Ids in it stay retained until the decision is over.
+    fn best_key(&self, dest: DestId) -> Option<(PeerIndex, AttrId)> {
+        self.best(dest).map(|path| (path.peer, path.imported))
+    }
+
+    fn position(&self, dest: DestId, peer: PeerIndex) -> Option<(u32, u32)> {
+        let (mut previous, mut at) = (NIL, self.dests[dest.0 as usize].head);
+        while at != NIL {
+            let path = &self.paths[at as usize];
+            if path.peer == peer {
+                return Some((previous, at));
+            }
+            (previous, at) = (at, path.next);
+        }
+        None
+    }
+
+    /// Links a new path; `false` if it cannot change the decision.
+    fn add(
+        &mut self,
+        context: &mut Context<'_>,
+        dest: DestId,
+        peer: PeerIndex,
+        received: AttrId,
+        imported: AttrId,
+    ) -> bool {
+        context.store.retain(received, 1);
+        context.store.retain(imported, 1);
+        let generation = context.peers.get(peer).generation;
+        self.count(peer, 1, i32::from(imported.is_some()));
+        self.path_count += 1;
+        let record = &mut self.dests[dest.0 as usize];
+        let path = Path { next: NIL, received, imported, peer, generation, flags: 0 };
+        // Behind the head: the best path keeps its place until the decision says otherwise.
+        let after = record.head;
+        let id = if self.free_path == NIL {
+            self.paths.push(path);
+            u32::try_from(self.paths.len() - 1).expect("fewer than 2^32 paths")
+        } else {
+            let id = self.free_path;
+            self.free_path = self.paths[id as usize].next;
+            self.paths[id as usize] = path;
+            id
+        };
+        if after == NIL {
+            record.head = id;
+        } else {
+            self.paths[id as usize].next = self.paths[after as usize].next;
+            self.paths[after as usize].next = id;
+        }
+        if !imported.is_some() {
+            return false;
+        }
+        if record.flags & HAS_BEST == 0 || context.multipath_ebgp > 1 || context.multipath_ibgp > 1 {
+            return true;
+        }
+        // A winner of a lost session decides nothing; the sweep is on its way to it.
+        let winner = self.paths[after as usize];
+        if !context.peers.is_current(winner.peer, winner.generation) {
+            return true;
+        }
+        let contender = |id, path: &Path| Contender {
+            id,
+            facts: context.store.facts(path.imported),
+            peer: context.peers.get(path.peer),
+            igp_metric: 0,
+        };
+        let loses = decision::loses_at_once(&contender(id, &path), &contender(after, &winner));
+        if loses {
+            self.wait(context, dest, imported);
+        }
+        !loses
+    }
+
+    /// A path whose next hop has not been answered for yet is decided on again when it is.
+    fn wait(&self, context: &mut Context<'_>, dest: DestId, imported: AttrId) {
+        let next_hop = context.store.facts(imported).next_hop;
+        context.store.next_hops.wait(next_hop, F::FAMILY, dest);
+    }
+
+    /// Puts a neighbor's new word in the place of the old one; `false` if that changes nothing.
+    fn replace(&mut self, context: &mut Context<'_>, at: u32, received: AttrId, imported: AttrId) -> bool {
+        let old = self.paths[at as usize];
+        let facts = context.peers.get(old.peer);
+        let stale = old.generation != facts.generation;
+        if old.received == received && old.imported == imported && !stale {
+            return false;
+        }
+        context.store.retain(received, 1);
+        context.store.retain(imported, 1);
+        if stale {
+            self.count(old.peer, 1, i32::from(imported.is_some()));
+        } else {
+            self.count(old.peer, 0, i32::from(imported.is_some()) - i32::from(old.imported.is_some()));
+        }
+        let path = &mut self.paths[at as usize];
+        path.received = received;
+        path.imported = imported;
+        path.generation = facts.generation;
+        context.store.release(old.received);
+        context.store.release(old.imported);
+        old.imported != imported || stale
+    }
+
+    fn unlink(&mut self, context: &mut Context<'_>, dest: DestId, previous: u32, at: u32) {
+        let path = self.paths[at as usize];
+        if previous == NIL {
+            let record = &mut self.dests[dest.0 as usize];
+            record.head = path.next;
+            record.flags &= !HAS_BEST;
+        } else {
+            self.paths[previous as usize].next = path.next;
+        }
+        if path.generation == context.peers.get(path.peer).generation {
+            self.count(path.peer, -1, -i32::from(path.imported.is_some()));
+        }
+        context.store.release(path.received);
+        context.store.release(path.imported);
+        self.paths[at as usize] = Path { next: self.free_path, received: AttrId::NONE, imported: AttrId::NONE, ..path };
+        self.free_path = at;
+        self.path_count -= 1;
+    }
+
+    fn count(&mut self, peer: PeerIndex, received: i32, accepted: i32) {
+        let place = usize::from(peer.0);
+        if place >= self.counts.len() {
+            self.counts.resize(place + 1, Count::default());
+        }
+        let count = &mut self.counts[place];
+        count.received = count.received.wrapping_add_signed(received);
+        count.accepted = count.accepted.wrapping_add_signed(accepted);
+    }
+
+    /// Paths of the present session of `peer`.
+    #[must_use]
+    pub fn counts(&self, peer: PeerIndex) -> Count {
+        self.counts.get(usize::from(peer.0)).copied().unwrap_or_default()
+    }
+
+    /// A session of `peer` ended: its paths are stale from now on and count no more.
+    pub fn forget_counts(&mut self, peer: PeerIndex) {
+        if let Some(count) = self.counts.get_mut(usize::from(peer.0)) {
+            *count = Count::default();
+        }
+    }
+
+    /// Decides anew, as when the way to a next hop changed.
+    pub fn redecide(&mut self, context: &mut Context<'_>, dest: DestId) {
+        if self.dests[dest.0 as usize].flags & FREE == 0 {
+            let before = self.best_key(dest);
+            self.decide(context, dest, before);
+        }
+    }
+
+    fn decide(&mut self, context: &mut Context<'_>, dest: DestId, before: Option<(PeerIndex, AttrId)>) {
+        let mut multipath_changed = false;
+        let head = self.dests[dest.0 as usize].head;
+        let alone = head != NIL && self.paths[head as usize].next == NIL;
+        let winner = if alone {
+            // Nearly every prefix of an edge router: nothing to compare.
+            multipath_changed = self.mark(head, false);
+            self.usable(context, dest, head).map(|_| head)
+        } else if head == NIL {
+            None
+        } else {
+            let (winner, changed) = self.decide_among(context, dest);
+            multipath_changed |= changed;
+            winner
+        };
+        match winner {
+            Some(winner) => {
+                self.bring_to_front(dest, winner);
+                self.dests[dest.0 as usize].flags |= HAS_BEST;
+            }
+            None => self.dests[dest.0 as usize].flags &= !HAS_BEST,
+        }
+        if multipath_changed || self.best_key(dest) != before {
+            let changed = self.dests[dest.0 as usize].changed;
+            self.dests[dest.0 as usize].changed = self.journal.enter(dest, changed);
+        }
+        if self.dests[dest.0 as usize].head == NIL {
+            self.bury(dest);
+        }
+    }
+
+    /// The way to a path's next hop, if the path may be used (RFC 4271 §9.1.2: accepted, no loop, resolvable).
+    fn usable(&self, context: &mut Context<'_>, dest: DestId, at: u32) -> Option<Reach> {
+        let path = &self.paths[at as usize];
+        if !path.imported.is_some() || !context.peers.is_current(path.peer, path.generation) {
+            return None;
+        }
+        let next_hop = context.store.facts(path.imported).next_hop;
+        match context.store.next_hops.state(next_hop) {
+            State::Known(reach) => reach,
+            // Our own routes are announced whatever their next hop.
+            State::Asked if path.peer == PeerIndex::LOCAL => Some(OWN),
+            State::Asked => {
+                context.store.next_hops.wait(next_hop, F::FAMILY, dest);
+                None
+            }
+        }
+        .or_else(|| (path.peer == PeerIndex::LOCAL).then_some(OWN))
+    }
+
+    fn decide_among(&mut self, context: &mut Context<'_>, dest: DestId) -> (Option<u32>, bool) {
+        let mut reaches = smallvec::SmallVec::<[(u32, Reach); 8]>::new();
+        let mut at = self.dests[dest.0 as usize].head;
+        while at != NIL {
+            if let Some(reach) = self.usable(context, dest, at) {
+                reaches.push((at, reach));
+            }
+            at = self.paths[at as usize].next;
+        }
+        let (store, peers) = (&*context.store, context.peers);
+        let mut set: Contenders<'_> = reaches
+            .iter()
+            .map(|(at, reach)| {
+                let path = &self.paths[*at as usize];
+                Contender {
+                    id: *at,
+                    facts: store.facts(path.imported),
+                    peer: peers.get(path.peer),
+                    igp_metric: reach.metric.0,
+                }
+            })
+            .collect();
+        let most = |path: &Contender<'_>| {
+            usize::from(match path.peer.kind {
+                PeerKind::Local => 1,
+                PeerKind::External => context.multipath_ebgp,
+                PeerKind::Internal { .. } => context.multipath_ibgp,
+            })
+        };
+        let winner = decision::decide(&mut set, most).map(|(winner, _)| winner);
+        let chosen: smallvec::SmallVec<[u32; 8]> =
+            if set.len() > 1 { set.iter().map(|path| path.id).collect() } else { smallvec::SmallVec::new() };
+        let mut changed = false;
+        let mut at = self.dests[dest.0 as usize].head;
+        while at != NIL {
+            changed |= self.mark(at, chosen.contains(&at));
+            at = self.paths[at as usize].next;
+        }
+        // With several in use, a change of any of them is a change of the route.
+        (winner, changed || chosen.len() > 1)
+    }
+
+    fn mark(&mut self, at: u32, multipath: bool) -> bool {
+        let path = &mut self.paths[at as usize];
+        let before = path.is_multipath();
+        path.flags = if multipath { path.flags | MULTIPATH } else { path.flags & !MULTIPATH };
+        before != multipath
+    }
+
+    fn bring_to_front(&mut self, dest: DestId, winner: u32) {
+        let head = self.dests[dest.0 as usize].head;
+        if head == winner {
+            return;
+        }
+        let mut at = head;
+        while at != NIL {
+            let next = self.paths[at as usize].next;
+            if next == winner {
+                self.paths[at as usize].next = self.paths[winner as usize].next;
+                break;
+            }
+            at = next;
+        }
+        self.paths[winner as usize].next = head;
+        self.dests[dest.0 as usize].head = winner;
+    }
+
+    fn bury(&mut self, dest: DestId) {
+        let record = &mut self.dests[dest.0 as usize];
+        if record.head == NIL && record.flags & TOMB == 0 {
+            record.flags |= TOMB;
+            self.tombs.push(dest.0);
+        }
+    }
+
+    /// Frees destinations without paths that nobody was told of; `told` asks the readers. Does nothing while there is
+    /// little to gain.
+    pub fn free_tombs(&mut self, idle: bool, told: impl Fn(DestId) -> bool) {
+        if self.tombs.is_empty() || !(idle && self.tombs.len() > self.tombs_kept || self.tombs.len() > 2 * self.tombs_kept + 4096) {
+            return;
+        }
+        let mut tombs = std::mem::take(&mut self.tombs);
+        tombs.retain(|&id| {
+            let record = &mut self.dests[id as usize];
+            if record.head != NIL {
+                record.flags &= !TOMB;
+                return false;
+            }
+            if record.flags & IN_RIB != 0 || told(DestId(id)) {
+                return true;
+            }
+            let hash = F::hash(record.prefix, self.seed);
+            record.flags = FREE;
+            self.index.remove(hash, id);
+            self.free_dests.push(id);
+            false
+        });
+        self.tombs_kept = tombs.len();
+        self.tombs = tombs;
+        if self.free_dests.len() == self.dests.len() {
+            // Nothing is left: give the memory back.
+            self.dests = Vec::new();
+            self.free_dests = Vec::new();
+            self.paths = Vec::new();
+            self.free_path = NIL;
+        }
+    }
+
+    /// The best path.
+    #[inline]
+    #[must_use]
+    pub fn best(&self, dest: DestId) -> Option<&Path> {
+        let record = &self.dests[dest.0 as usize];
+        (record.flags & HAS_BEST != 0).then(|| &self.paths[record.head as usize])
+    }
+
+    /// All paths, the best one first if there is one.
+    pub fn paths(&self, dest: DestId) -> impl Iterator<Item = (PathId, &Path)> {
+        let mut at = self.dests[dest.0 as usize].head;
+        std::iter::from_fn(move || {
+            (at != NIL).then(|| {
+                let (id, path) = (PathId(at), &self.paths[at as usize]);
+                at = path.next;
+                (id, path)
+            })
+        })
+    }
+
+    /// The path of `peer`.
+    #[must_use]
+    pub fn path_of(&self, dest: DestId, peer: PeerIndex) -> Option<&Path> {
+        self.position(dest, peer).map(|(_, at)| &self.paths[at as usize])
+    }
+
+    /// The prefix of `dest`.
+    #[inline]
+    #[must_use]
+    pub fn prefix(&self, dest: DestId) -> F::Prefix {
+        self.dests[dest.0 as usize].prefix
+    }
+
+    /// It has or had a route of our own.
+    #[must_use]
+    pub fn is_local(&self, dest: DestId) -> bool {
+        self.dests[dest.0 as usize].flags & LOCAL != 0
+    }
+
+    /// Notes whether the shared RIB holds our route; returns what was noted before.
+    pub fn set_in_rib(&mut self, dest: DestId, held: bool) -> bool {
+        let flags = &mut self.dests[dest.0 as usize].flags;
+        let before = *flags & IN_RIB != 0;
+        *flags = if held { *flags | IN_RIB } else { *flags & !IN_RIB };
+        before
+    }
+
+    /// The next change to be read at `cursor`, older entries for the same destination skipped.
+    pub fn read(&mut self, cursor: &mut Cursor) -> Entry {
+        loop {
+            match self.journal.next(cursor) {
+                Entry::Dest(dest) => {
+                    let latest = self
+                        .dests
+                        .get(dest.0 as usize)
+                        .is_some_and(|record| record.flags & FREE == 0 && Journal::is_latest(*cursor, record.changed));
+                    if latest {
+                        return Entry::Dest(dest);
+                    }
+                }
+                entry => return entry,
+            }
+        }
+    }
+
+    /// True for an id in use.
+    #[must_use]
+    pub fn is_used(&self, dest: DestId) -> bool {
+        self.dests.get(dest.0 as usize).is_some_and(|record| record.flags & FREE == 0)
+    }
+
+    /// One past the highest id.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        self.dests.len() as u32
+    }
+
+    /// Prefixes known, with a path or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.dests.len() - self.free_dests.len()
+    }
+
+    /// No prefix is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Prefixes with a path.
+    #[must_use]
+    pub fn prefix_count(&self) -> usize {
+        self.len() - self.tombs.iter().filter(|id| self.dests[**id as usize].head == NIL).count()
+    }
+
+    /// Paths of all neighbors.
+    #[must_use]
+    pub fn path_count(&self) -> usize {
+        self.path_count
+    }
+
+    /// This shard's family.
+    #[must_use]
+    pub fn family(&self) -> AddressFamily {
+        F::FAMILY
+    }
+
+    /// The paths that may be used, as the decision sees them; for explaining it.
+    pub fn contenders<'a>(&'a self, store: &'a AttrStore, peers: &'a Peers, dest: DestId) -> Contenders<'a> {
+        self.paths(dest)
+            .filter(|(_, path)| path.imported.is_some() && peers.is_current(path.peer, path.generation))
+            .filter_map(|(id, path)| {
+                let facts = store.facts(path.imported);
+                let own = (path.peer == PeerIndex::LOCAL).then_some(OWN);
+                let reach = store.next_hops.reach(facts.next_hop).or(own)?;
+                Some(Contender { id: id.0, facts, peer: peers.get(path.peer), igp_metric: reach.metric.0 })
+            })
+            .collect()
+    }
+}
+
+/// The way to ourselves.
+const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Connected, connected: true };

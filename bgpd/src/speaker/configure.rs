@@ -1,0 +1,218 @@
+//! A new configuration is a difference: what is equal is not touched, policies are repeated over what is there, and only what two
+//! OPENs agreed on needs a new session.
+
+use std::sync::Arc;
+
+use super::message::Output;
+use super::neighbor::{self, FaultEvents, Neighbor};
+use super::tables::Settings;
+use super::{Speaker, Tables};
+use crate::attrs::Identity;
+use crate::config::{AdjInKeep, NeighborConfig, SpeakerConfig};
+use crate::locrib::{PeerFacts, PeerIndex, PeerKind};
+use crate::session::{Session, SessionConfig, SessionInput, StopCause};
+
+/// Who we are, for finding loops.
+pub(super) fn identity(config: &SpeakerConfig) -> Identity {
+    let mut asns = vec![config.asn];
+    asns.extend(config.neighbors.iter().filter_map(|neighbor| neighbor.local_asn));
+    asns.sort_unstable();
+    asns.dedup();
+    Identity { asns, router_id: config.router_id.to_bits(), cluster_id: config.cluster_id.to_bits() }
+}
+
+impl Settings {
+    pub(super) fn of(config: &SpeakerConfig) -> Self {
+        Self {
+            multipath_ebgp: config.multipath_ebgp.max(1),
+            multipath_ibgp: config.multipath_ibgp.max(1),
+            distance_ebgp: config.distance_ebgp,
+            distance_ibgp: config.distance_ibgp,
+        }
+    }
+}
+
+/// Equal parts need no new session.
+fn needs_reset(old: &SessionConfig, new: &SessionConfig, before: &NeighborConfig, after: &NeighborConfig) -> bool {
+    let settle = |config: &SessionConfig| SessionConfig {
+        // These count from the next attempt on.
+        connect_retry: std::time::Duration::ZERO,
+        passive: false,
+        ..config.clone()
+    };
+    settle(old) != settle(new)
+        || before.local_address != after.local_address
+        || before.multihop != after.multihop
+        || before.route_reflector_client != after.route_reflector_client
+}
+
+impl Speaker {
+    pub(super) fn add_neighbor(&mut self, config: NeighborConfig, out: &mut Vec<Output>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let session = SessionConfig::of(&self.config, &config, number);
+        let peer = self.tables.add_peer(PeerFacts {
+            // Known with the session.
+            kind: PeerKind::External,
+            generation: 0,
+            up: false,
+            router_id: std::net::Ipv4Addr::UNSPECIFIED,
+            address: config.address,
+        });
+        let neighbor = Neighbor {
+            session: Session::new(session, self.config.seed.wrapping_add(u64::from(number))),
+            peer,
+            enabled: config.enabled,
+            up: None,
+            negotiated: None,
+            import: None,
+            spoken: [false; 2],
+            faults: FaultEvents::default(),
+            policy_errors: Vec::new(),
+            config,
+        };
+        // A place is not used again while a connection of its last holder is being closed.
+        let in_use = |at: usize, speaker: &Self| speaker.conns.values().any(|conn| conn.neighbor == at);
+        let free = (0..self.neighbors.len()).find(|at| self.neighbors[*at].is_none() && !in_use(*at, self));
+        let address = neighbor.config.address;
+        let at = match free {
+            Some(at) => {
+                self.neighbors[at] = Some(neighbor);
+                at
+            }
+            None => {
+                self.neighbors.push(Some(neighbor));
+                self.neighbors.len() - 1
+            }
+        };
+        self.by_address.insert(address, at);
+        self.start(at, out);
+    }
+
+    fn remove_neighbor(&mut self, at: usize, out: &mut Vec<Output>) {
+        self.tell_session(at, SessionInput::Stop(StopCause::Deconfigured), out);
+        if let Some(neighbor) = self.neighbors[at].take() {
+            self.tables.peer_down(neighbor.peer);
+            self.tables.remove_peer(neighbor.peer);
+            self.by_address.remove(&neighbor.config.address);
+        }
+    }
+
+    /// Carries out the difference between the running configuration and `config`.
+    pub(super) fn configure(&mut self, config: SpeakerConfig, out: &mut Vec<Output>) {
+        if self.shutting_down || config == self.config {
+            return;
+        }
+        let old = std::mem::replace(&mut self.config, config);
+        self.configure_tables(&old);
+
+        let gone: Vec<usize> = self
+            .by_address
+            .iter()
+            .filter(|(address, _)| self.config.neighbors.iter().all(|neighbor| neighbor.address != **address))
+            .map(|(_, at)| *at)
+            .collect();
+        for at in gone {
+            self.remove_neighbor(at, out);
+        }
+        let mut profiles = Vec::new();
+        for config in self.config.neighbors.clone() {
+            match self.by_address.get(&config.address).copied() {
+                None => self.add_neighbor(config, out),
+                Some(at) => self.change_neighbor(at, config, &mut profiles, out),
+            }
+        }
+        self.tables.reprofile(&profiles);
+    }
+
+    fn configure_tables(&mut self, old: &SpeakerConfig) {
+        let tables: &mut Tables = &mut self.tables;
+        let settings = Settings::of(&self.config);
+        if settings != tables.settings {
+            tables.settings = settings;
+            tables.feed_again();
+            tables.redecide_all();
+        }
+        if identity(&self.config) != identity(old) {
+            tables.store.set_identity(identity(&self.config));
+            tables.peers.get_mut(PeerIndex::LOCAL).router_id = self.config.router_id;
+            for neighbor in self.neighbors.iter().flatten().filter(|neighbor| neighbor.up.is_some()) {
+                tables.soft_in(neighbor.peer);
+            }
+        }
+    }
+
+    fn change_neighbor(
+        &mut self,
+        at: usize,
+        config: NeighborConfig,
+        profiles: &mut Vec<(PeerIndex, crate::export::ExportProfile)>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let session = SessionConfig::of(&self.config, &config, neighbor.session.config().number);
+        let before = std::mem::replace(&mut neighbor.config, config);
+        let reset = needs_reset(neighbor.session.config(), &session, &before, &neighbor.config);
+        let was_enabled = neighbor.enabled;
+        // What an operator said counts until the configuration says something new.
+        if before.enabled != neighbor.config.enabled {
+            neighbor.enabled = neighbor.config.enabled;
+        }
+        let enabled = neighbor.enabled;
+        let set = |speaker: &mut Self| {
+            if let Some(neighbor) = &mut speaker.neighbors[at] {
+                neighbor.session.set_config(session.clone());
+            }
+        };
+        if !enabled && was_enabled {
+            let message = self.config.shutdown_message.clone();
+            self.tell_session(at, SessionInput::Stop(StopCause::AdminShutdown { message }), out);
+            return set(self);
+        }
+        if reset {
+            self.tell_session(at, SessionInput::Stop(StopCause::ConfigChange), out);
+            set(self);
+            return self.start(at, out);
+        }
+        if neighbor.session.config() != &session {
+            neighbor.session.set_config(session);
+        }
+        if enabled && !was_enabled {
+            return self.start(at, out);
+        }
+        self.repolicy(at, before.adj_in, profiles, out);
+    }
+
+    /// What the present session's routes are judged by.
+    fn repolicy(
+        &mut self,
+        at: usize,
+        kept: AdjInKeep,
+        profiles: &mut Vec<(PeerIndex, crate::export::ExportProfile)>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let Some(negotiated) = &neighbor.negotiated else { return };
+        neighbor.policy_errors.clear();
+        let errors = &mut neighbor.policy_errors;
+        let import = neighbor::import(&self.config, &neighbor.config, negotiated, errors);
+        profiles.push((neighbor.peer, neighbor::profile(&self.config, &neighbor.config, negotiated, errors)));
+        if neighbor.import.as_deref() == Some(&import) {
+            return;
+        }
+        let import = Arc::new(import);
+        neighbor.import = Some(Arc::clone(&import));
+        self.tables.imports[usize::from(neighbor.peer.0)] = Some(import);
+        // What was dropped before cannot be judged anew: it has to be asked for.
+        let now_kept = neighbor.config.adj_in;
+        if kept != now_kept && now_kept == AdjInKeep::All {
+            neighbor.config.adj_in = AdjInKeep::Accepted;
+            self.soft_in(at, out);
+            if let Some(neighbor) = &mut self.neighbors[at] {
+                neighbor.config.adj_in = now_kept;
+            }
+        } else {
+            self.soft_in(at, out);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Why a path was chosen or not, and why it is told to whom: the decision and export once more, with their reasons.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::Speaker;
+use super::message::{Candidate, ExportVerdict, Explanation};
+use super::neighbor::Neighbor;
+use super::tables::InTables;
+use crate::export::Source;
+use crate::export::transform;
+use crate::intern::AttrId;
+use crate::locrib::decision::{self, Contenders, STEPS};
+use crate::locrib::nexthop::State;
+use crate::locrib::{DestId, Path, PeerIndex, PeerKind};
+
+impl Speaker {
+    pub(super) fn explain<F: InTables>(&self, prefix: F::Prefix, neighbor: Option<IpAddr>) -> Explanation {
+        let dest = F::shard(&self.tables).lookup(prefix);
+        let candidates = dest.map(|dest| self.candidates::<F>(dest)).unwrap_or_default();
+        let mut asked: Vec<&Neighbor> = match neighbor {
+            Some(address) => self.find(address).into_iter().collect(),
+            None => self.neighbors.iter().flatten().collect(),
+        };
+        asked.sort_by_key(|neighbor| neighbor.config.address);
+        let exports = asked.into_iter().map(|neighbor| self.export_verdict::<F>(dest, neighbor)).collect();
+        Explanation { prefix: F::net(prefix), candidates, exports }
+    }
+
+    fn candidates<F: InTables>(&self, dest: DestId) -> Vec<Candidate> {
+        let shard = F::shard(&self.tables);
+        let contenders = shard.contenders(&self.tables.store, &self.tables.peers, dest);
+        let ranked = decision::ranking(&contenders);
+        let winner = ranked.first().map(|(id, _)| *id);
+        let mut candidates = Vec::new();
+        for (id, path) in shard.paths(dest) {
+            let place = ranked.iter().position(|(ranked, _)| *ranked == id.0);
+            let chosen = path.is_multipath() || winner == Some(id.0);
+            let reason = match (place, winner) {
+                (Some(0), _) => winning(&contenders, &ranked),
+                (Some(_), Some(winner)) => losing(&contenders, id.0, winner, path),
+                _ => self.refused::<F>(dest, path),
+            };
+            let received = Arc::new(self.tables.store.attributes(path.received));
+            let path = self.path_view::<F>(dest, path, received);
+            candidates.push((place.unwrap_or(usize::MAX), Candidate { path, reason, chosen }));
+        }
+        candidates.sort_by_key(|(place, candidate)| (*place, candidate.path.from));
+        candidates.into_iter().map(|(_, candidate)| candidate).collect()
+    }
+
+    /// Why a path is not among those decided between.
+    fn refused<F: InTables>(&self, dest: DestId, path: &Path) -> String {
+        let tables = &self.tables;
+        if !tables.peers.is_current(path.peer, path.generation) {
+            return "its session is down".to_owned();
+        }
+        if path.imported == AttrId::NONE {
+            let prefix = F::net(F::shard(tables).prefix(dest));
+            let import = tables.imports[usize::from(path.peer.0)].as_ref();
+            return match import.map(|import| import.judge(&tables.store, path.received, prefix)) {
+                Some(Err(refusal)) => refusal.to_string(),
+                _ => "rejected by import policy; a policy change is being applied".to_owned(),
+            };
+        }
+        let next_hop = tables.store.facts(path.imported).next_hop;
+        let addr = tables.store.next_hops.addr(next_hop);
+        match tables.store.next_hops.state(next_hop) {
+            State::Asked => format!("next hop {addr} is being resolved"),
+            State::Known(_) => format!("next hop {addr} is unreachable"),
+        }
+    }
+
+    fn export_verdict<F: InTables>(&self, dest: Option<DestId>, neighbor: &Neighbor) -> ExportVerdict {
+        let no = |reason: String| ExportVerdict {
+            neighbor: neighbor.config.address,
+            announced: false,
+            reason,
+            attributes: None,
+        };
+        let Some(group) = self.tables.group(neighbor.peer).filter(|_| neighbor.up.is_some()) else {
+            return no("the session is not established".to_owned());
+        };
+        if !group.profile.speaks(F::FAMILY) {
+            return no(format!("{} is not in use on this session", crate::wire::AfiSafi::from(F::FAMILY)));
+        }
+        let shard = F::shard(&self.tables);
+        let Some((dest, best)) = dest.and_then(|dest| Some((dest, shard.best(dest)?))) else {
+            return no("there is no usable path".to_owned());
+        };
+        if best.peer == neighbor.peer {
+            return no("split horizon: the best path is its own".to_owned());
+        }
+        if self.tables.hold_exports.is_some() {
+            return no("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
+        }
+        let source = Source { peer: best.peer, facts: self.tables.peers.get(best.peer) };
+        let prefix = F::net(shard.prefix(dest));
+        match transform::outgoing(&group.profile, &self.tables.store, best.imported, source, prefix) {
+            Err(refusal) => no(refusal.to_string()),
+            Ok((attributes, rule)) => {
+                let told = group.told(F::FAMILY, dest, neighbor.peer).is_some();
+                let by = match rule {
+                    Some(rule) => rule.to_string(),
+                    None if best.peer == PeerIndex::LOCAL => "our own route".to_owned(),
+                    None => "no policy forbids it".to_owned(),
+                };
+                ExportVerdict {
+                    neighbor: neighbor.config.address,
+                    announced: told,
+                    reason: if told { by } else { format!("{by}; not sent yet") },
+                    attributes: Some(Arc::new(attributes)),
+                }
+            }
+        }
+    }
+}
+
+fn winning(contenders: &Contenders<'_>, ranked: &[(u32, Option<&'static decision::Step>)]) -> String {
+    let own = ranked.first().and_then(|(id, _)| contenders.iter().find(|path| path.id == *id));
+    match ranked.first() {
+        Some((_, Some(step))) => step.reason.to_owned(),
+        _ if own.is_some_and(|path| path.peer.kind == PeerKind::Local) => "originated here".to_owned(),
+        _ => "the only usable path".to_owned(),
+    }
+}
+
+fn losing(contenders: &Contenders<'_>, loser: u32, winner: u32, path: &Path) -> String {
+    let find = |id| contenders.iter().find(|path| path.id == id);
+    let (Some(loser), Some(winner)) = (find(loser), find(winner)) else { return String::new() };
+    if path.is_multipath() {
+        return "equal up to the IGP cost: used together with the best".to_owned();
+    }
+    match decision::first_difference(loser, winner) {
+        Some(step) => step.against.to_owned(),
+        // MED removed it for the sake of a third path through the same AS.
+        None => STEPS[decision::MED_STEP].against.to_owned(),
+    }
+}

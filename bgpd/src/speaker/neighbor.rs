@@ -1,0 +1,177 @@
+//! One neighbor as the speaker knows it: configuration, session, and what both mean for import and export.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rib::AddressFamily;
+
+use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
+use crate::export::{ExportProfile, Filter};
+use crate::import::{Import, ImportFilter};
+use crate::locrib::{PeerIndex, PeerKind};
+use crate::policy::Chain;
+use crate::session::{ConnId, Negotiated, Session};
+use crate::wire::attr;
+
+/// A neighbor.
+pub(super) struct Neighbor {
+    pub(super) config: NeighborConfig,
+    pub(super) session: Session,
+    pub(super) peer: PeerIndex,
+    /// As configured, or as an operator wants it since.
+    pub(super) enabled: bool,
+    /// The connection of the established session.
+    pub(super) up: Option<ConnId>,
+    pub(super) negotiated: Option<Arc<Negotiated>>,
+    pub(super) import: Option<Arc<Import>>,
+    /// End-of-RIB was received in this session, by family.
+    pub(super) spoken: [bool; 2],
+    pub(super) faults: FaultEvents,
+    /// Policies that could not be compiled: nothing passes, and people are told why.
+    pub(super) policy_errors: Vec<String>,
+}
+
+impl Neighbor {
+    /// End-of-RIB of every family was received.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.negotiated.as_ref().is_some_and(|negotiated| {
+            negotiated.families.iter().all(|family| match family {
+                AddressFamily::Ipv4 => self.spoken[0],
+                AddressFamily::Ipv6 => self.spoken[1],
+            })
+        })
+    }
+}
+
+/// Events about faults in UPDATEs are for people: a neighbor that sends nothing else must not drown the rest.
+#[derive(Default)]
+pub(super) struct FaultEvents {
+    window: Option<Instant>,
+    shown: u32,
+    /// All faults, shown or not.
+    pub(super) total: u64,
+}
+
+impl FaultEvents {
+    const WINDOW: Duration = Duration::from_secs(10);
+    const SHOWN_MAX: u32 = 10;
+
+    /// Counts a fault; true if it may be shown.
+    pub(super) fn admit(&mut self, now: Instant) -> bool {
+        self.total += 1;
+        if self.window.is_none_or(|since| now >= since + Self::WINDOW) {
+            self.window = Some(now);
+            self.shown = 0;
+        }
+        self.shown += 1;
+        self.shown <= Self::SHOWN_MAX
+    }
+}
+
+/// The relation of a session's neighbor to us.
+pub(super) fn kind(negotiated: &Negotiated, config: &NeighborConfig) -> PeerKind {
+    match negotiated.kind {
+        attr::PeerKind::Internal => PeerKind::Internal { client: config.route_reflector_client },
+        attr::PeerKind::External | attr::PeerKind::Confed => PeerKind::External,
+    }
+}
+
+/// The time to live towards a neighbor: 1 keeps an external session on the link, `None` is the host's own.
+pub(super) fn ttl(speaker: &SpeakerConfig, neighbor: &NeighborConfig) -> Option<u8> {
+    let external = match neighbor.remote_as {
+        RemoteAs::Number(asn) => asn != neighbor.local_asn.unwrap_or(speaker.asn),
+        RemoteAs::External => true,
+        RemoteAs::Internal => false,
+    };
+    external.then(|| neighbor.multihop.unwrap_or(1))
+}
+
+/// A direction's policies, compiled.
+enum Compiled {
+    All,
+    Unset,
+    Chain(Chain),
+}
+
+fn compile(speaker: &SpeakerConfig, policy: &PolicyRef, errors: &mut Vec<String>) -> Compiled {
+    match policy {
+        PolicyRef::Unset => Compiled::Unset,
+        PolicyRef::Chain(names) => match Chain::compile(&speaker.policies, names) {
+            Ok(chain) if chain == Chain::accept() => Compiled::All,
+            Ok(chain) => Compiled::Chain(chain),
+            Err(error) => {
+                errors.push(error.to_string());
+                Compiled::Chain(Chain::reject())
+            }
+        },
+    }
+}
+
+/// What import reads of a session.
+pub(super) fn import(
+    speaker: &SpeakerConfig,
+    config: &NeighborConfig,
+    negotiated: &Negotiated,
+    errors: &mut Vec<String>,
+) -> Import {
+    let filter = match compile(speaker, &config.import, errors) {
+        Compiled::All => ImportFilter::All,
+        Compiled::Chain(chain) => ImportFilter::Chain(chain),
+        // RFC 8212 §2.
+        Compiled::Unset if speaker.require_policy && kind(negotiated, config) == PeerKind::External => {
+            ImportFilter::NoPolicy
+        }
+        Compiled::Unset => ImportFilter::All,
+    };
+    Import {
+        decode: negotiated.decode_context(),
+        filter,
+        keep: config.adj_in,
+        neighbor: config.address,
+        local_asn: negotiated.local_asn,
+        local_address: negotiated.local.ip().to_canonical(),
+        families: [AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| negotiated.families.contains(&family)),
+    }
+}
+
+/// What export reads of a session.
+pub(super) fn profile(
+    speaker: &SpeakerConfig,
+    config: &NeighborConfig,
+    negotiated: &Negotiated,
+    errors: &mut Vec<String>,
+) -> ExportProfile {
+    let kind = kind(negotiated, config);
+    let filter = match compile(speaker, &config.export, errors) {
+        Compiled::All => Filter::All,
+        Compiled::Chain(chain) => Filter::Chain(chain),
+        Compiled::Unset if speaker.require_policy && kind == PeerKind::External => Filter::ServicesOnly,
+        Compiled::Unset => Filter::All,
+    };
+    let reads_neighbor = matches!(&filter, Filter::Chain(chain) if chain.reads_neighbor());
+    let (own_v4, own_v6) = own_addresses(negotiated.local.ip().to_canonical(), speaker.router_id);
+    ExportProfile {
+        kind,
+        local_asn: negotiated.local_asn,
+        cluster_id: speaker.cluster_id,
+        own_v4,
+        own_v6,
+        next_hop_self: config.next_hop_self,
+        filter,
+        neighbor: reads_neighbor.then_some(config.address),
+        as4: negotiated.as4,
+        max_message: negotiated.max_message(),
+        ipv4: negotiated.families.contains(&AddressFamily::Ipv4),
+        ipv6: negotiated.families.contains(&AddressFamily::Ipv6),
+    }
+}
+
+/// Our next hops for both families. Over the other family's transport, as FRR has it: IPv4 routes over IPv6 get the
+/// router id, IPv6 routes over IPv4 the IPv4-mapped address (RFC 2545 §4 leaves it open); a policy can set better ones.
+fn own_addresses(local: IpAddr, router_id: Ipv4Addr) -> (Ipv4Addr, Ipv6Addr) {
+    match local {
+        IpAddr::V4(addr) => (addr, addr.to_ipv6_mapped()),
+        IpAddr::V6(addr) => (router_id, addr),
+    }
+}

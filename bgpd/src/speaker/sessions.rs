@@ -1,0 +1,219 @@
+//! Between the sessions and the tables: what a session asks for, and what its messages mean.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rib::AddressFamily;
+
+use super::message::{Command, Event, Output};
+use super::neighbor::{self, Neighbor};
+use super::{Conn, Speaker};
+use crate::session::{ConnId, DownReason, Negotiated, SessionInput, SessionOutput, StopCause};
+use crate::wire::route_refresh::{RefreshKind, RouteRefresh};
+
+impl Speaker {
+    pub(super) fn tell_conn(&mut self, conn: ConnId, input: SessionInput, out: &mut Vec<Output>) {
+        if let Some(at) = self.conns.get(&conn).map(|conn| conn.neighbor) {
+            self.tell_session(at, input, out);
+        }
+    }
+
+    /// Gives a session an input and carries out what it wants.
+    pub(super) fn tell_session(&mut self, at: usize, input: SessionInput, out: &mut Vec<Output>) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let from = neighbor.session.state();
+        neighbor.session.handle(self.now, input, &mut self.session_outputs);
+        let to = neighbor.session.state();
+        let address = neighbor.config.address;
+        let reason = self.carry_out(at, out);
+        if from != to || reason.is_some() {
+            out.push(Output::Event(Event::Neighbor { neighbor: address, from, to, reason }));
+        }
+    }
+
+    /// Carries out what a session wants; the reason if it fell or failed.
+    pub(super) fn carry_out(&mut self, at: usize, out: &mut Vec<Output>) -> Option<DownReason> {
+        let mut outputs = std::mem::take(&mut self.session_outputs);
+        let mut why = None;
+        for output in outputs.drain(..) {
+            match output {
+                SessionOutput::Connect { conn } => self.on_connect(at, conn, out),
+                SessionOutput::Send { conn, message } => self.send(conn, message, out),
+                SessionOutput::Close { conn } => {
+                    if let Some(held) = self.conns.get_mut(&conn) {
+                        held.closing = true;
+                        if held.control.is_empty() {
+                            self.conns.remove(&conn);
+                        }
+                    }
+                    out.push(Output::Close { conn });
+                }
+                SessionOutput::Established { conn, negotiated } => self.on_established(at, conn, &negotiated),
+                SessionOutput::Down { reason } => {
+                    self.on_down(at);
+                    why = Some(reason);
+                }
+                SessionOutput::Failed { reason } => why = Some(reason),
+            }
+        }
+        self.session_outputs = outputs;
+        why
+    }
+
+    fn on_connect(&mut self, at: usize, conn: ConnId, out: &mut Vec<Output>) {
+        let Some(neighbor) = &self.neighbors[at] else { return };
+        self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
+        out.push(Output::Connect {
+            conn,
+            remote: neighbor.config.remote(),
+            local: neighbor.config.local_address,
+            ttl: neighbor::ttl(&self.config, &neighbor.config),
+        });
+    }
+
+    fn send(&mut self, conn: ConnId, message: Bytes, out: &mut Vec<Output>) {
+        if let Some(held) = self.conns.get_mut(&conn) {
+            held.control.push_back(message);
+            out.push(Output::Writable { conn });
+        }
+    }
+
+    fn on_established(&mut self, at: usize, conn: ConnId, negotiated: &Arc<Negotiated>) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        neighbor.up = Some(conn);
+        neighbor.negotiated = Some(Arc::clone(negotiated));
+        neighbor.spoken = [false; 2];
+        neighbor.policy_errors.clear();
+        let errors = &mut neighbor.policy_errors;
+        let import = Arc::new(neighbor::import(&self.config, &neighbor.config, negotiated, errors));
+        let profile = neighbor::profile(&self.config, &neighbor.config, negotiated, errors);
+        neighbor.import = Some(Arc::clone(&import));
+        let kind = neighbor::kind(negotiated, &neighbor.config);
+        self.tables.peer_up(neighbor.peer, negotiated.peer_router_id, kind, import);
+        self.tables.join(neighbor.peer, profile);
+    }
+
+    fn on_down(&mut self, at: usize) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        neighbor.up = None;
+        neighbor.negotiated = None;
+        neighbor.import = None;
+        self.tables.peer_down(neighbor.peer);
+    }
+
+    /// Takes an UPDATE; returns the number of prefixes in it.
+    pub(super) fn on_update(&mut self, at: usize, body: &[u8], out: &mut Vec<Output>) -> usize {
+        let Some(neighbor) = &mut self.neighbors[at] else { return 0 };
+        let Some(import) = &neighbor.import else { return 0 };
+        match self.tables.update(neighbor.peer, import, body) {
+            Ok(report) => {
+                for fault in report.faults {
+                    if neighbor.faults.admit(self.now) {
+                        let (neighbor, what) = (neighbor.config.address, fault.to_string());
+                        out.push(Output::Event(Event::UpdateFault { neighbor, what }));
+                    }
+                }
+                if let Some(family) = report.end_of_rib {
+                    neighbor.spoken[usize::from(family == AddressFamily::Ipv6)] = true;
+                    if self.tables.hold_exports.is_some() && self.all_have_spoken() {
+                        self.tables.hold_exports = None;
+                    }
+                }
+                report.items
+            }
+            Err(notification) => {
+                self.tell_session(at, SessionInput::Fail(notification), out);
+                0
+            }
+        }
+    }
+
+    pub(super) fn on_route_refresh(&mut self, at: usize, family: Option<AddressFamily>) {
+        let Some(neighbor) = &self.neighbors[at] else { return };
+        if let (Some(family), Some(group)) = (family, self.tables.group_mut(neighbor.peer)) {
+            group.refresh(neighbor.peer, family);
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command, out: &mut Vec<Output>) {
+        match command {
+            Command::SetEnabled { neighbor, enabled, message } => {
+                let Some(&at) = self.by_address.get(&neighbor) else { return };
+                if let Some(neighbor) = &mut self.neighbors[at] {
+                    neighbor.enabled = enabled;
+                }
+                let message = if message.is_empty() { self.config.shutdown_message.clone() } else { message };
+                let stop = SessionInput::Stop(StopCause::AdminShutdown { message });
+                self.tell_session(at, if enabled { SessionInput::Start } else { stop }, out);
+            }
+            Command::Reset { neighbor } => {
+                let Some(&at) = self.by_address.get(&neighbor) else { return };
+                let reset = StopCause::AdminReset { message: String::new() };
+                self.tell_session(at, SessionInput::Stop(reset), out);
+                self.start(at, out);
+            }
+            Command::SoftIn { neighbor } => {
+                if let Some(&at) = self.by_address.get(&neighbor) {
+                    self.soft_in(at, out);
+                }
+            }
+            Command::SoftOut { neighbor } => {
+                if let Some(&at) = self.by_address.get(&neighbor) {
+                    for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
+                        self.on_route_refresh(at, Some(family));
+                    }
+                }
+            }
+            Command::Shutdown => self.shut_down(out),
+        }
+    }
+
+    pub(super) fn start(&mut self, at: usize, out: &mut Vec<Output>) {
+        if self.neighbors[at].as_ref().is_some_and(|neighbor| neighbor.enabled) && !self.shutting_down {
+            self.tell_session(at, SessionInput::Start, out);
+        }
+    }
+
+    /// Import is repeated over what is kept; what is not is asked for again (RFC 2918).
+    pub(super) fn soft_in(&mut self, at: usize, out: &mut Vec<Output>) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let (Some(conn), Some(negotiated)) = (neighbor.up, neighbor.negotiated.clone()) else { return };
+        self.tables.soft_in(neighbor.peer);
+        if neighbor.config.adj_in == crate::config::AdjInKeep::All || !negotiated.route_refresh {
+            return;
+        }
+        for family in &negotiated.families {
+            neighbor.session.sent_route_refresh();
+            let refresh = RouteRefresh { family: (*family).into(), kind: RefreshKind::Request };
+            if let Some(held) = self.conns.get_mut(&conn) {
+                held.control.push_back(refresh.to_bytes());
+                out.push(Output::Writable { conn });
+            }
+        }
+    }
+
+    fn shut_down(&mut self, out: &mut Vec<Output>) {
+        if std::mem::replace(&mut self.shutting_down, true) {
+            return;
+        }
+        self.tables.hold_exports = None;
+        self.tables.withdraw_local();
+        for at in 0..self.neighbors.len() {
+            self.hand_over(at);
+            let message = self.config.shutdown_message.clone();
+            self.tell_session(at, SessionInput::Stop(StopCause::AdminShutdown { message }), out);
+        }
+        self.check_finished(out);
+    }
+
+    /// What stands ready for a neighbor becomes part of the session's own messages, so that it goes out before a NOTIFICATION.
+    fn hand_over(&mut self, at: usize) {
+        let Some(Neighbor { peer, up: Some(conn), .. }) = &self.neighbors[at] else { return };
+        if let (Some(held), Some(group)) = (self.conns.get_mut(conn), self.tables.group_mut(*peer)) {
+            while let Some(piece) = group.take(*peer) {
+                held.control.push_back(piece);
+            }
+        }
+    }
+}

@@ -1,0 +1,590 @@
+//! The speaker's tables and the work on them: everything between a session and the wire that is not a session.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::{HashMap, HashSet};
+use ipnet::IpNet;
+use rib::message::Reachability;
+use rib::{AddressFamily, RouteBatch, Source, V4, V6};
+
+use super::feed::Feed;
+use super::message::{LocalBatch, LocalRoute, Output};
+use crate::attrs::{Extra, Identity};
+use crate::export::{ExportProfile, Group, Tables as ExportTables};
+use crate::import::Import;
+use crate::intern::{AttrId, AttrStore, RawKey};
+use crate::locrib::nexthop::NextHopId;
+use crate::locrib::{Change, Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
+use crate::wire::attr::{AsPath, NextHopAttr, Origin, PathAttributes};
+use crate::wire::nlri::NlriFamily;
+
+/// Destinations of work in one slice; some 200 µs.
+pub(super) const SLICE: usize = 2_000;
+
+/// What the tables need of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) multipath_ebgp: u16,
+    pub(super) multipath_ibgp: u16,
+    pub(super) distance_ebgp: u8,
+    pub(super) distance_ibgp: u8,
+}
+
+/// A family's tables, chosen by type.
+pub(super) trait InTables: Key + NlriFamily {
+    fn shard(tables: &Tables) -> &Shard<Self>;
+    fn shard_mut(shards: &mut Shards) -> &mut Shard<Self>;
+    const AT: usize;
+}
+
+impl InTables for V4 {
+    fn shard(tables: &Tables) -> &Shard<Self> {
+        &tables.shards.v4
+    }
+    fn shard_mut(shards: &mut Shards) -> &mut Shard<Self> {
+        &mut shards.v4
+    }
+    const AT: usize = 0;
+}
+
+impl InTables for V6 {
+    fn shard(tables: &Tables) -> &Shard<Self> {
+        &tables.shards.v6
+    }
+    fn shard_mut(shards: &mut Shards) -> &mut Shard<Self> {
+        &mut shards.v6
+    }
+    const AT: usize = 1;
+}
+
+/// Both families' Loc-RIBs.
+pub(super) struct Shards {
+    pub(super) v4: Shard<V4>,
+    pub(super) v6: Shard<V6>,
+}
+
+/// A walk in slices over all destinations, for what concerns an unknown part of them. New tasks join a walk under way: it then
+/// goes round once more from where it is.
+#[derive(Default)]
+struct Scan {
+    at: [u32; 2],
+    left: [usize; 2],
+    stale: bool,
+    soft: HashSet<PeerIndex>,
+    dirty: HashSet<NextHopId>,
+    all: bool,
+}
+
+/// The tables.
+pub(super) struct Tables {
+    pub(super) settings: Settings,
+    pub(super) store: AttrStore,
+    pub(super) peers: Peers,
+    pub(super) shards: Shards,
+    pub(super) groups: Vec<Option<Group>>,
+    by_profile: HashMap<Arc<ExportProfile>, usize>,
+    group_of: Vec<Option<usize>>,
+    /// Import contexts of neighbors with a session.
+    pub(super) imports: Vec<Option<Arc<Import>>>,
+    feed: Feed,
+    scan: Scan,
+    pub(super) scratch: Scratch,
+    /// Exports are held until then, or until told otherwise.
+    pub(super) hold_exports: Option<Instant>,
+    urgent: [Vec<DestId>; 2],
+    retired: Vec<PeerIndex>,
+    turn: usize,
+}
+
+/// Buffers reused from UPDATE to UPDATE.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) raw: RawKey,
+    pub(super) v4: Vec<(u32, ipnet::Ipv4Net)>,
+    pub(super) v6: Vec<(u32, ipnet::Ipv6Net)>,
+}
+
+impl Tables {
+    pub(super) fn new(seed: u64, identity: Identity, router_id: std::net::Ipv4Addr, settings: Settings) -> Self {
+        let mut shards = Shards { v4: Shard::new(seed), v6: Shard::new(seed.rotate_left(17)) };
+        let feed = Feed::new([shards.v4.journal.join(), shards.v6.journal.join()]);
+        Self {
+            settings,
+            store: AttrStore::new(seed, identity),
+            peers: Peers::new(router_id),
+            shards,
+            groups: Vec::new(),
+            by_profile: HashMap::new(),
+            group_of: vec![None],
+            imports: vec![None],
+            feed,
+            scan: Scan::default(),
+            scratch: Scratch::default(),
+            hold_exports: None,
+            urgent: [Vec::new(), Vec::new()],
+            retired: Vec::new(),
+            turn: 0,
+        }
+    }
+
+    pub(super) fn context<'a>(settings: Settings, store: &'a mut AttrStore, peers: &'a Peers) -> Context<'a> {
+        Context { store, peers, multipath_ebgp: settings.multipath_ebgp, multipath_ibgp: settings.multipath_ibgp }
+    }
+
+    /// A place for a neighbor.
+    pub(super) fn add_peer(&mut self, facts: PeerFacts) -> PeerIndex {
+        // A place is used again once no path of its last holder can be left.
+        if self.scan.left == [0, 0]
+            && let Some(peer) = self.retired.pop()
+        {
+            let generation = self.peers.get(peer).generation;
+            *self.peers.get_mut(peer) = PeerFacts { generation, ..facts };
+            return peer;
+        }
+        let peer = self.peers.push(facts);
+        self.group_of.push(None);
+        self.imports.push(None);
+        peer
+    }
+
+    /// A neighbor is no more; its session is down.
+    pub(super) fn remove_peer(&mut self, peer: PeerIndex) {
+        self.retired.push(peer);
+    }
+
+    /// A session stands: its routes may come, and it is told ours.
+    pub(super) fn peer_up(&mut self, peer: PeerIndex, router_id: std::net::Ipv4Addr, kind: PeerKind, import: Arc<Import>) {
+        let facts = self.peers.get_mut(peer);
+        facts.up = true;
+        facts.router_id = router_id;
+        facts.kind = kind;
+        self.imports[usize::from(peer.0)] = Some(import);
+    }
+
+    /// A session is gone: its paths are stale at once, and are taken out in slices.
+    pub(super) fn peer_down(&mut self, peer: PeerIndex) {
+        self.leave(peer);
+        self.imports[usize::from(peer.0)] = None;
+        let facts = self.peers.get_mut(peer);
+        if !facts.up {
+            return;
+        }
+        facts.up = false;
+        facts.generation = facts.generation.wrapping_add(1);
+        let wrapped = facts.generation == 0;
+        self.shards.v4.forget_counts(peer);
+        self.shards.v6.forget_counts(peer);
+        self.scan.stale = true;
+        self.rescan();
+        if wrapped {
+            // Generations are reused after 256 sessions: no path of the old ones may be left.
+            while self.scan_slice(SLICE) {}
+        }
+    }
+
+    /// Puts a neighbor into the group of its profile.
+    pub(super) fn join(&mut self, peer: PeerIndex, profile: ExportProfile) {
+        self.leave(peer);
+        let profile = Arc::new(profile);
+        let at = match self.by_profile.get(&profile) {
+            Some(&at) => at,
+            None => {
+                let at = self.place(|cursors| Group::new(Arc::clone(&profile), cursors));
+                self.by_profile.insert(profile, at);
+                at
+            }
+        };
+        if let Some(group) = &mut self.groups[at] {
+            group.join(peer);
+        }
+        self.group_of[usize::from(peer.0)] = Some(at);
+    }
+
+    /// Neighbors are told by other profiles from now on, without a new session.
+    pub(super) fn reprofile(&mut self, changes: &[(PeerIndex, ExportProfile)]) {
+        let mut left: Vec<(PeerIndex, Arc<ExportProfile>)> = changes
+            .iter()
+            .filter(|(peer, profile)| self.group(*peer).is_some_and(|group| *group.profile != *profile))
+            .map(|(peer, profile)| (*peer, Arc::new(profile.clone())))
+            .collect();
+        while let Some((peer, profile)) = left.pop() {
+            let Some(at) = self.group_of[usize::from(peer.0)] else { continue };
+            // If all members change alike, the group goes on as it is; otherwise this one goes on alone until it has caught up.
+            let alike = left.iter().filter(|(other, to)| self.group_of[usize::from(other.0)] == Some(at) && *to == profile);
+            let all = self.groups[at].as_ref().is_some_and(|group| group.members().count() == alike.count() + 1);
+            let known = self.by_profile.contains_key(&profile);
+            if all {
+                left.retain(|(other, _)| self.group_of[usize::from(other.0)] != Some(at));
+                if let Some(group) = &mut self.groups[at] {
+                    if !group.solo {
+                        self.by_profile.remove(&group.profile);
+                    }
+                    group.reprofile(Arc::clone(&profile));
+                    group.solo = known;
+                }
+                if !known {
+                    self.by_profile.insert(profile, at);
+                }
+                continue;
+            }
+            let Some(group) = &mut self.groups[at] else { continue };
+            if let Some(mut alone) = group.split(&mut self.store, peer) {
+                alone.reprofile(Arc::clone(&profile));
+                alone.solo = known;
+                let at = self.put(alone);
+                self.group_of[usize::from(peer.0)] = Some(at);
+                if !known {
+                    self.by_profile.insert(profile, at);
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, group: impl FnOnce([crate::locrib::journal::Cursor; 2]) -> Group) -> usize {
+        let group = group([self.shards.v4.journal.join(), self.shards.v6.journal.join()]);
+        self.put(group)
+    }
+
+    fn put(&mut self, group: Group) -> usize {
+        match self.groups.iter().position(Option::is_none) {
+            Some(at) => {
+                self.groups[at] = Some(group);
+                at
+            }
+            None => {
+                self.groups.push(Some(group));
+                self.groups.len() - 1
+            }
+        }
+    }
+
+    fn leave(&mut self, peer: PeerIndex) {
+        let Some(at) = self.group_of[usize::from(peer.0)].take() else { return };
+        let Some(group) = &mut self.groups[at] else { return };
+        if group.leave(&mut self.store, peer) {
+            if !group.solo {
+                self.by_profile.remove(&group.profile);
+            }
+            self.groups[at] = None;
+        }
+    }
+
+    /// The group that tells `peer`.
+    pub(super) fn group(&self, peer: PeerIndex) -> Option<&Group> {
+        self.groups[self.group_of[usize::from(peer.0)]?].as_ref()
+    }
+
+    pub(super) fn group_mut(&mut self, peer: PeerIndex) -> Option<&mut Group> {
+        self.groups[self.group_of[usize::from(peer.0)]?].as_mut()
+    }
+
+    /// Import of these neighbors has to be repeated over what they said.
+    pub(super) fn soft_in(&mut self, peer: PeerIndex) {
+        self.scan.soft.insert(peer);
+        self.rescan();
+    }
+
+    /// Every decision has to be repeated.
+    pub(super) fn redecide_all(&mut self) {
+        self.scan.all = true;
+        self.rescan();
+    }
+
+    /// The shared RIB has to be told everything again: distances changed.
+    pub(super) fn feed_again(&mut self) {
+        self.feed.again();
+    }
+
+    /// Withdraws every route of our own.
+    pub(super) fn withdraw_local(&mut self) {
+        self.withdraw_local_in::<V4>();
+        self.withdraw_local_in::<V6>();
+    }
+
+    fn withdraw_local_in<F: InTables>(&mut self) {
+        for dest in (0..F::shard(self).end()).map(DestId) {
+            if F::shard(self).is_used(dest) && F::shard(self).is_local(dest) {
+                let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+                let change = Change { peer: PeerIndex::LOCAL, path: None };
+                F::shard_mut(&mut self.shards).change_dest(&mut context, dest, change);
+                self.urgent[F::AT].push(dest);
+            }
+        }
+        self.tell_urgent::<F>();
+    }
+
+    fn rescan(&mut self) {
+        self.scan.left = [self.shards.v4.end() as usize, self.shards.v6.end() as usize];
+    }
+
+    /// The RIB's answers about next hops.
+    pub(super) fn reach(&mut self, states: &[Reachability]) {
+        let affected = self.store.next_hops.answer(states);
+        for (family, dest) in affected.dests {
+            let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+            match family {
+                AddressFamily::Ipv4 if self.shards.v4.is_used(dest) => self.shards.v4.redecide(&mut context, dest),
+                AddressFamily::Ipv6 if self.shards.v6.is_used(dest) => self.shards.v6.redecide(&mut context, dest),
+                _ => {}
+            }
+        }
+        if !affected.scan.is_empty() {
+            self.scan.dirty.extend(affected.scan);
+            self.rescan();
+        }
+    }
+
+    /// Our own routes: decided and told at once.
+    pub(super) fn local(&mut self, batch: &LocalBatch) {
+        let mut memo: Option<(*const LocalRoute, AddressFamily, AttrId)> = None;
+        for (prefix, route) in &batch.changes {
+            let family = AddressFamily::of(prefix);
+            let id = route.as_ref().map(|route| match memo {
+                Some((known, of, id)) if known == Arc::as_ptr(route) && of == family => id,
+                _ => {
+                    let (attributes, extra) = local_attributes(route, family);
+                    let id = self.store.intern(&attributes, extra);
+                    if let Some((_, _, old)) = memo.replace((Arc::as_ptr(route), family, id)) {
+                        self.store.release(old);
+                    }
+                    id
+                }
+            });
+            let change = Change { peer: PeerIndex::LOCAL, path: id.map(|id| (id, id)) };
+            match prefix {
+                IpNet::V4(prefix) => self.change_local::<V4>(prefix.trunc(), change),
+                IpNet::V6(prefix) => self.change_local::<V6>(prefix.trunc(), change),
+            }
+        }
+        if let Some((_, _, id)) = memo {
+            self.store.release(id);
+        }
+        self.tell_urgent::<V4>();
+        self.tell_urgent::<V6>();
+    }
+
+    fn change_local<F: InTables>(&mut self, prefix: F::Prefix, change: Change) {
+        let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+        let shard = F::shard_mut(&mut self.shards);
+        let hash = shard.hash(prefix);
+        self.urgent[F::AT].extend(shard.change(&mut context, hash, prefix, change));
+    }
+
+    fn tell_urgent<F: InTables>(&mut self) {
+        let dests = std::mem::take(&mut self.urgent[F::AT]);
+        if !dests.is_empty() && self.hold_exports.is_none() {
+            for group in self.groups.iter_mut().flatten() {
+                let shard = F::shard_mut(&mut self.shards);
+                group.urgent(&mut ExportTables { shard, store: &mut self.store, peers: &self.peers }, &dests);
+            }
+        }
+    }
+
+    /// One slice of everything that is due. True if there is more.
+    pub(super) fn run(&mut self, now: Instant, out: &mut Vec<Output>) -> bool {
+        let mut more = self.scan_slice(SLICE);
+        more |= self.feed_rib(out);
+        if self.hold_exports.is_none() {
+            more |= self.run_groups(now);
+        }
+        let idle = !more;
+        self.free_tombs::<V4>(idle);
+        self.free_tombs::<V6>(idle);
+        let (add, remove) = self.store.next_hops.changes(now);
+        if !add.is_empty() || !remove.is_empty() {
+            out.push(Output::Track { add, remove });
+        }
+        more
+    }
+
+    /// Readers are so far behind that no more should be taken in before they have caught up.
+    pub(super) fn is_congested(&self) -> bool {
+        const FAR: u64 = 1 << 16;
+        self.hold_exports.is_none()
+            && self.groups.iter().flatten().any(|group| {
+                group.is_far_behind(&self.shards.v4, FAR) || group.is_far_behind(&self.shards.v6, FAR)
+            })
+    }
+
+    fn feed_rib(&mut self, out: &mut Vec<Output>) -> bool {
+        let mut batch = RouteBatch::new(Source::Bgp);
+        let mut context = (self.settings, &self.store, &self.peers);
+        let mut more = self.feed.run(&mut context, &mut self.shards.v4, 0, SLICE * 2, &mut batch);
+        more |= self.feed.run(&mut context, &mut self.shards.v6, 1, SLICE * 2, &mut batch);
+        if !batch.changes.is_empty() {
+            out.push(Output::Rib(batch));
+        }
+        more
+    }
+
+    fn run_groups(&mut self, now: Instant) -> bool {
+        let count = self.groups.len().max(1);
+        let share = (SLICE * 4 / count).max(512);
+        // Who was first last time is last this time.
+        self.turn = (self.turn + 1) % count;
+        for turn in 0..self.groups.len() {
+            let at = (turn + self.turn) % count;
+            let Some(group) = &mut self.groups[at] else { continue };
+            let (store, peers) = (&mut self.store, &self.peers);
+            group.run(&mut ExportTables { shard: &mut self.shards.v4, store, peers }, share);
+            group.run(&mut ExportTables { shard: &mut self.shards.v6, store, peers }, share);
+            if let Some(slow) = group.laggard(now)
+                && let Some(alone) = group.split(store, slow)
+            {
+                let at = self.put(alone);
+                self.group_of[usize::from(slow.0)] = Some(at);
+            }
+        }
+        self.rejoin();
+        self.has_export_work()
+    }
+
+    /// Groups of one that have caught up join the others again.
+    fn rejoin(&mut self) {
+        for at in 0..self.groups.len() {
+            let settled = self.groups[at].as_ref().is_some_and(|group| group.solo && self.is_settled(group));
+            if !settled {
+                continue;
+            }
+            let Some(alone) = self.groups[at].take_if(|group| group.is_drained()) else { continue };
+            let home = self.by_profile.get(&alone.profile).copied();
+            let ready = home.and_then(|home| self.groups[home].as_ref()).is_some_and(|home| self.is_settled(home));
+            match home {
+                Some(home) if ready => {
+                    for peer in alone.members() {
+                        self.group_of[usize::from(peer.0)] = Some(home);
+                    }
+                    if let Some(home) = &mut self.groups[home] {
+                        home.adopt(&mut self.store, alone);
+                    }
+                }
+                _ => self.groups[at] = Some(alone),
+            }
+        }
+    }
+
+    fn is_settled(&self, group: &Group) -> bool {
+        group.is_settled(&self.shards.v4) && group.is_settled(&self.shards.v6)
+    }
+
+    /// Export has something to do that it may do.
+    pub(super) fn has_export_work(&self) -> bool {
+        self.hold_exports.is_none()
+            && self
+                .groups
+                .iter()
+                .flatten()
+                .any(|group| group.has_work(&self.shards.v4) || group.has_work(&self.shards.v6))
+    }
+
+    /// When [`Self::run`] is due although nothing happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let groups = self.groups.iter().flatten().filter_map(Group::deadline);
+        groups.chain(self.store.next_hops.deadline()).chain(self.hold_exports).min()
+    }
+
+    fn free_tombs<F: InTables>(&mut self, idle: bool) {
+        let groups = &self.groups;
+        F::shard_mut(&mut self.shards)
+            .free_tombs(idle, |dest| groups.iter().flatten().any(|group| group.has_told(F::FAMILY, dest)));
+    }
+
+    /// One slice of the walk; true if it is not over.
+    fn scan_slice(&mut self, budget: usize) -> bool {
+        if self.scan.left == [0, 0] {
+            return false;
+        }
+        let left = self.scan_family::<V4>(budget);
+        self.scan_family::<V6>(left);
+        if self.scan.left == [0, 0] {
+            let at = self.scan.at;
+            self.scan = Scan { at, ..Scan::default() };
+            return false;
+        }
+        true
+    }
+
+    fn scan_family<F: InTables>(&mut self, mut budget: usize) -> usize {
+        while budget > 0 && self.scan.left[F::AT] > 0 {
+            let end = F::shard(self).end();
+            if end == 0 {
+                self.scan.left[F::AT] = 0;
+                break;
+            }
+            let at = if self.scan.at[F::AT] < end { self.scan.at[F::AT] } else { 0 };
+            self.scan.at[F::AT] = at + 1;
+            self.scan.left[F::AT] -= 1;
+            budget -= 1;
+            self.scan_dest::<F>(DestId(at));
+        }
+        budget
+    }
+
+    fn scan_dest<F: InTables>(&mut self, dest: DestId) {
+        if !F::shard(self).is_used(dest) {
+            return;
+        }
+        let mut changes = smallvec::SmallVec::<[(PeerIndex, Option<AttrId>); 4]>::new();
+        let mut redecide = self.scan.all;
+        for (_, path) in F::shard(self).paths(dest) {
+            if path.generation != self.peers.get(path.peer).generation {
+                changes.push((path.peer, None));
+            } else if self.scan.soft.contains(&path.peer) {
+                changes.push((path.peer, Some(path.received)));
+            }
+            redecide |= path.imported.is_some()
+                && !self.scan.dirty.is_empty()
+                && self.scan.dirty.contains(&self.store.facts(path.imported).next_hop);
+        }
+        for (peer, received) in changes {
+            let import = self.imports[usize::from(peer.0)].clone();
+            let path = received.zip(import).map(|(received, import)| {
+                let prefix = F::net(F::shard(self).prefix(dest));
+                (received, import.apply(&mut self.store, received, &mut None, prefix))
+            });
+            let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+            F::shard_mut(&mut self.shards).change_dest(&mut context, dest, Change { peer, path });
+            if let Some((_, imported)) = path {
+                self.store.release(imported);
+            }
+        }
+        if redecide {
+            let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+            F::shard_mut(&mut self.shards).redecide(&mut context, dest);
+        }
+    }
+}
+
+/// A route of our own as attributes. The unspecified next hop stands for our address towards each neighbor.
+fn local_attributes(route: &LocalRoute, family: AddressFamily) -> (PathAttributes, Extra) {
+    let next_hop = match (route.next_hop, family) {
+        (Some(std::net::IpAddr::V4(addr)), AddressFamily::Ipv4) => NextHopAttr::V4(addr),
+        (Some(std::net::IpAddr::V6(global)), AddressFamily::Ipv6) => NextHopAttr::V6 { global, link_local: None },
+        (_, AddressFamily::Ipv4) => NextHopAttr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        (_, AddressFamily::Ipv6) => NextHopAttr::V6 { global: std::net::Ipv6Addr::UNSPECIFIED, link_local: None },
+    };
+    fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
+        let mut list = list.to_vec();
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+    let attributes = PathAttributes {
+        origin: Origin::Igp,
+        as_path: AsPath::default(),
+        next_hop,
+        med: route.med,
+        local_pref: None,
+        atomic_aggregate: false,
+        aggregator: None,
+        communities: sorted(&route.communities),
+        extended_communities: sorted(&route.extended_communities),
+        large_communities: sorted(&route.large_communities),
+        originator_id: None,
+        cluster_list: Vec::new(),
+        only_to_customer: None,
+        unknown: Vec::new(),
+    };
+    (attributes, Extra { weight: 0, protocol: Some(route.protocol), prepend: route.prepend })
+}

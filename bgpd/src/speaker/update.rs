@@ -1,0 +1,235 @@
+//! An UPDATE's way into the Loc-RIB: recognise or decode its attributes once, import once, then prefix by prefix.
+
+use rib::{AddressFamily, V4, V6};
+
+use super::tables::{InTables, Tables};
+use crate::attrs::Extra;
+use crate::config::AdjInKeep;
+use crate::import::Import;
+use crate::intern::AttrId;
+use crate::locrib::{Change, PeerIndex};
+use crate::wire::Notification;
+use crate::wire::attr::{self, AttrFault, FaultAction, MpReach, PathAttributes, Scan, Target};
+use crate::wire::nlri::PrefixIter;
+use crate::wire::update;
+
+/// What an UPDATE did.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Prefixes in it.
+    pub(super) items: usize,
+    /// What was wrong without ending the session (RFC 7606).
+    pub(super) faults: Vec<AttrFault>,
+    /// It was End-of-RIB.
+    pub(super) end_of_rib: Option<AddressFamily>,
+}
+
+/// The attributes of some routes of an UPDATE.
+enum Announced {
+    /// A set with one user: the UPDATE.
+    Set(AttrId),
+    /// RFC 7606 §2: treat-as-withdraw.
+    Withdrawn,
+}
+
+impl Tables {
+    /// Takes an UPDATE of `peer`.
+    ///
+    /// # Errors
+    /// The NOTIFICATION that ends the session. Nothing of the UPDATE was applied.
+    pub(super) fn update(&mut self, peer: PeerIndex, import: &Import, body: &[u8]) -> Result<Report, Notification> {
+        let mut report = Report::default();
+        let body = update::split(body)?;
+        let scan = attr::scan(body.attributes)?;
+        if body.nlri.is_empty() && body.withdrawn.is_empty() && scan.mp_reach.is_none() {
+            report.end_of_rib = body.end_of_rib().and_then(attr_family);
+            if report.end_of_rib.is_some() {
+                return Ok(report);
+            }
+        }
+        let [ipv4, ipv6] = import.families;
+        let spoken = |family: Option<AddressFamily>| match family {
+            Some(AddressFamily::Ipv4) => ipv4,
+            Some(AddressFamily::Ipv6) => ipv6,
+            None => false,
+        };
+        // Everything is read before anything is applied: a fault in a later field ends the session.
+        let mut v4 = std::mem::take(&mut self.scratch.v4);
+        let mut v6 = std::mem::take(&mut self.scratch.v6);
+        v4.clear();
+        v6.clear();
+        let unreach = scan.mp_unreach.filter(|unreach| spoken(unreach.family.unicast()));
+        let reach = scan.mp_reach.filter(|reach| spoken(reach.family.unicast()));
+        let (mut announced, mut announced_mp) = (None, None);
+        let result = (|| {
+            if ipv4 {
+                self.read::<V4>(body.withdrawn, &mut v4)?;
+            }
+            if let Some(unreach) = unreach {
+                self.read_family(unreach.family.unicast(), unreach.nlri, &mut v4, &mut v6)?;
+            }
+            let withdrawn = (v4.len(), v6.len());
+            if ipv4 {
+                self.read::<V4>(body.nlri, &mut v4)?;
+            }
+            let plain = v4.len();
+            if let Some(reach) = reach {
+                self.read_family(reach.family.unicast(), reach.nlri, &mut v4, &mut v6)?;
+            }
+            if plain > withdrawn.0 {
+                announced = Some(self.attributes(import, &scan, None, &mut report)?);
+            }
+            if let Some(reach) = reach.as_ref().filter(|_| v4.len() > plain || v6.len() > withdrawn.1) {
+                announced_mp = Some(self.attributes(import, &scan, Some(reach), &mut report)?);
+            }
+            if announced.is_none() && announced_mp.is_none() && scan.base_len() > 0 {
+                match attr::check_without_routes(&scan, &import.decode) {
+                    Err(AttrFault { action: FaultAction::Reset(notification), .. }) => return Err(notification),
+                    Err(fault) => report.faults.push(fault),
+                    Ok(()) => {}
+                }
+            }
+            Ok((withdrawn, plain))
+        })();
+        if let Ok((withdrawn, plain)) = &result {
+            self.withdraw::<V4>(peer, &v4[..withdrawn.0]);
+            self.withdraw::<V6>(peer, &v6[..withdrawn.1]);
+            if let Some(announced) = &announced {
+                self.announce::<V4>(peer, import, announced, &v4[withdrawn.0..*plain]);
+            }
+            if let Some(announced) = &announced_mp {
+                self.announce::<V4>(peer, import, announced, &v4[*plain..]);
+                self.announce::<V6>(peer, import, announced, &v6[withdrawn.1..]);
+            }
+        }
+        for announced in [announced, announced_mp].into_iter().flatten() {
+            if let Announced::Set(id) = announced {
+                self.store.release(id);
+            }
+        }
+        report.items = v4.len() + v6.len();
+        self.scratch.v4 = v4;
+        self.scratch.v6 = v6;
+        result.map(|_| report)
+    }
+
+    fn read_family(
+        &self,
+        family: Option<AddressFamily>,
+        field: &[u8],
+        v4: &mut Vec<(u32, ipnet::Ipv4Net)>,
+        v6: &mut Vec<(u32, ipnet::Ipv6Net)>,
+    ) -> Result<(), Notification> {
+        match family {
+            Some(AddressFamily::Ipv4) => self.read::<V4>(field, v4),
+            Some(AddressFamily::Ipv6) => self.read::<V6>(field, v6),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads prefixes and asks the processor for their slots of the index.
+    fn read<F: InTables>(&self, field: &[u8], prefixes: &mut Vec<(u32, F::Prefix)>) -> Result<(), Notification> {
+        let shard = F::shard(self);
+        for prefix in PrefixIter::<F>::new(field, false) {
+            let (_, prefix) = prefix.map_err(|fault| fault.notification())?;
+            let hash = shard.hash(prefix);
+            shard.prefetch_index(hash);
+            prefixes.push((hash, prefix));
+        }
+        Ok(())
+    }
+
+    /// The attributes for the routes in the NLRI field, or in `reach`.
+    fn attributes(
+        &mut self,
+        import: &Import,
+        scan: &Scan<'_>,
+        reach: Option<&MpReach<'_>>,
+        report: &mut Report,
+    ) -> Result<Announced, Notification> {
+        let mut raw = std::mem::take(&mut self.scratch.raw);
+        match reach {
+            None => raw.set_plain(scan),
+            Some(reach) => raw.set_mp(scan, reach),
+        }
+        let context = import.raw_context();
+        let known = if scan.fault.is_none() { self.store.find_raw(&raw, context) } else { None };
+        let result = match known.filter(|id| import.shortcut_holds(&self.store, *id)) {
+            Some(id) => {
+                self.store.retain(id, 1);
+                Ok(Announced::Set(id))
+            }
+            None => {
+                let target = if reach.is_some() { Target::Mp } else { Target::Plain };
+                match attr::decode(scan, &import.decode, target) {
+                    Ok(decoded) => {
+                        let id = self.store.intern(&decoded.attributes, Extra::default());
+                        if decoded.discarded.is_empty() {
+                            self.store.remember_raw(&raw, context, id);
+                        }
+                        report.faults.extend(decoded.discarded);
+                        Ok(Announced::Set(id))
+                    }
+                    Err(AttrFault { action: FaultAction::Reset(notification), .. }) => Err(notification),
+                    Err(fault) => {
+                        report.faults.push(fault);
+                        Ok(Announced::Withdrawn)
+                    }
+                }
+            }
+        };
+        self.scratch.raw = raw;
+        result
+    }
+
+    fn withdraw<F: InTables>(&mut self, peer: PeerIndex, prefixes: &[(u32, F::Prefix)]) {
+        self.apply::<F>(prefixes, |_, _| Change { peer, path: None });
+    }
+
+    fn announce<F: InTables>(
+        &mut self,
+        peer: PeerIndex,
+        import: &Import,
+        announced: &Announced,
+        prefixes: &[(u32, F::Prefix)],
+    ) {
+        let (Announced::Set(received), Some((_, first))) = (announced, prefixes.first()) else {
+            return self.withdraw::<F>(peer, prefixes);
+        };
+        let received = *received;
+        let kept = |imported: AttrId| {
+            (imported.is_some() || import.keep == AdjInKeep::All).then_some((received, imported))
+        };
+        let mut decoded: Option<PathAttributes> = None;
+        if import.reads_prefix() {
+            for (hash, prefix) in prefixes {
+                let imported = import.apply(&mut self.store, received, &mut decoded, F::net(*prefix));
+                self.apply::<F>(&[(*hash, *prefix)], |_, _| Change { peer, path: kept(imported) });
+                self.store.release(imported);
+            }
+            return;
+        }
+        let imported = import.apply(&mut self.store, received, &mut decoded, F::net(*first));
+        self.apply::<F>(prefixes, |_, _| Change { peer, path: kept(imported) });
+        self.store.release(imported);
+    }
+
+    fn apply<F: InTables>(&mut self, prefixes: &[(u32, F::Prefix)], change: impl Fn(u32, F::Prefix) -> Change) {
+        /// Prefixes whose records are asked for together: what the processor can have under way, about.
+        const AHEAD: usize = 16;
+        let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+        let shard = F::shard_mut(&mut self.shards);
+        for batch in prefixes.chunks(AHEAD) {
+            for (hash, _) in batch {
+                shard.prefetch_dest(*hash);
+            }
+            for (hash, prefix) in batch {
+                shard.change(&mut context, *hash, *prefix, change(*hash, *prefix));
+            }
+        }
+    }
+}
+
+fn attr_family(family: crate::wire::AfiSafi) -> Option<AddressFamily> {
+    family.unicast()
+}
