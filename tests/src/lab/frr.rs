@@ -61,6 +61,18 @@ impl Frr {
         try_run(self.node.command("vtysh").arg("--vty_socket").arg(self.node.dir()).args(["-c", command]))
     }
 
+    /// Gives `vtysh` several commands in one run, as for a change of configuration.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[track_caller]
+    #[must_use]
+    pub fn ask_all(&self, commands: &[&str]) -> String {
+        let mut vtysh = self.node.command("vtysh");
+        vtysh.arg("--vty_socket").arg(self.node.dir()).args(commands.iter().flat_map(|command| ["-c", command]));
+        try_run(&mut vtysh).unwrap_or_else(|why| panic!("{why}"))
+    }
+
     fn json(&self, command: &str) -> Value {
         serde_json::from_str(&self.ask(command)).unwrap_or(Value::Null)
     }
