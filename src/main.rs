@@ -1,1 +1,5 @@
-fn main() {}
+//! The binary: everything stands in the library, where tests can reach it.
+
+fn main() -> std::process::ExitCode {
+    anyhop::cli::run()
+}

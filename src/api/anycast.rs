@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert::{self, Clock};
 use super::request::{self, invalid};
-use super::{Context, Stream, feed, not_built};
+use super::{Context, Stream, feed, not_built, registration};
 use crate::anycast::{
     AnycastHandle, BindView, CheckView, HistoryEntry, Operation, OperatorError, ServiceOrigin, ServiceState,
     ServiceView, Via, VipView,
@@ -46,9 +46,9 @@ fn refused(err: &OperatorError) -> Status {
     let text = err.to_string();
     match err {
         OperatorError::NoSuchService(_) => Status::not_found(text),
-        OperatorError::Refused { .. } | OperatorError::Configured(_) => Status::failed_precondition(text),
+        OperatorError::Refused { .. } => Status::failed_precondition(text),
         OperatorError::Invalid(_) => invalid("content", text),
-        OperatorError::VipTaken { .. } => Status::already_exists(text),
+        OperatorError::Configured(_) | OperatorError::VipTaken { .. } => Status::already_exists(text),
         OperatorError::Stopping => Status::unavailable(text),
     }
 }
@@ -102,11 +102,10 @@ impl AnycastService for Service {
         &self,
         req: Request<v1::RegisterServiceRequest>,
     ) -> Result<Response<v1::RegisterServiceResponse>, Status> {
-        let content = &req.get_ref().content;
-        if content.is_empty() {
-            return Err(invalid("content", "is empty: give a [[service]] table as TOML"));
-        }
-        Err(not_built("add the service to the configuration file and reload"))
+        let spec = registration::parse(&req.get_ref().content)?;
+        let view = self.0.node.anycast.register(spec).await.map_err(|err| refused(&err))?;
+        self.0.services.nudge();
+        Ok(Response::new(v1::RegisterServiceResponse { service: Some(service(&view, Clock::now())) }))
     }
 
     async fn delete_service(

@@ -34,7 +34,7 @@ pub(crate) fn same(a: &v1::Neighbor, b: &v1::Neighbor) -> bool {
     still(a) == still(b)
 }
 
-fn refused(err: RequestError) -> Status {
+fn refused(err: &RequestError) -> Status {
     match err {
         RequestError::Stopped => Status::unavailable(err.to_string()),
         RequestError::NoSuchNeighbor(_) => Status::not_found(err.to_string()),
@@ -43,14 +43,14 @@ fn refused(err: RequestError) -> Status {
 
 fn off_topic(reply: &Reply) -> Status {
     match reply {
-        Reply::NoSuchNeighbor(addr) => refused(RequestError::NoSuchNeighbor(*addr)),
+        Reply::NoSuchNeighbor(addr) => refused(&RequestError::NoSuchNeighbor(*addr)),
         other => Status::internal(format!("the speaker answered another question: {other:?}")),
     }
 }
 
 /// All neighbors in address order, or one.
 pub(crate) async fn neighbors(bgp: &Handle, only: Option<IpAddr>) -> Result<Vec<v1::Neighbor>, Status> {
-    match bgp.query(Query::Neighbors(only)).await.map_err(refused)? {
+    match bgp.query(Query::Neighbors(only)).await.map_err(|err| refused(&err))? {
         Reply::Neighbors(mut views) => {
             views.sort_by_key(|view| view.address);
             Ok(views.iter().map(convert::neighbor).collect())
@@ -61,7 +61,7 @@ pub(crate) async fn neighbors(bgp: &Handle, only: Option<IpAddr>) -> Result<Vec<
 
 async fn one(bgp: &Handle, addr: IpAddr) -> Result<v1::Neighbor, Status> {
     let found = neighbors(bgp, Some(addr)).await?.pop();
-    found.ok_or_else(|| refused(RequestError::NoSuchNeighbor(addr)))
+    found.ok_or_else(|| refused(&RequestError::NoSuchNeighbor(addr)))
 }
 
 /// Adj-RIB-In or Adj-RIB-Out.
@@ -91,7 +91,7 @@ async fn paths(
             Side::In => Query::AdjIn { neighbor, family, after, limit },
             Side::Out => Query::AdjOut { neighbor, family, after, limit },
         };
-        let (paths, next) = match bgp.query(query).await.map_err(refused)? {
+        let (paths, next) = match bgp.query(query).await.map_err(|err| refused(&err))? {
             Reply::Paths { paths, next } => (paths, next),
             other => return Err(off_topic(&other)),
         };
@@ -191,7 +191,7 @@ impl BgpService for Service {
         }
         let bgp = &self.0.node.bgp;
         let command = Command::SetEnabled { neighbor, enabled: req.enabled, message };
-        bgp.command(command).await.map_err(refused)?;
+        bgp.command(command).await.map_err(|err| refused(&err))?;
         self.0.neighbors.nudge();
         let neighbor = Some(one(bgp, neighbor).await?);
         Ok(Response::new(v1::SetNeighborEnabledResponse { neighbor }))
@@ -211,7 +211,7 @@ impl BgpService for Service {
         };
         let bgp = &self.0.node.bgp;
         let before = one(bgp, neighbor).await?;
-        bgp.command(command).await.map_err(refused)?;
+        bgp.command(command).await.map_err(|err| refused(&err))?;
         self.0.neighbors.nudge();
         Ok(Response::new(v1::ResetNeighborResponse { neighbor: Some(before) }))
     }

@@ -14,6 +14,8 @@ use std::str::FromStr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::config::model::ApiListen;
+
 /// Rights on the socket file: owner and group may use the API, nobody else.
 const SOCKET_MODE: u32 = 0o660;
 /// Connections waiting to be accepted.
@@ -45,6 +47,15 @@ impl FromStr for ApiAddress {
         numeric.parse().map(Self::Tcp).map_err(|_| {
             format!("{text:?} is no address of an API: write \"unix:/run/anyhop/anyhop.sock\" or \"127.0.0.1:50051\"")
         })
+    }
+}
+
+impl From<&ApiListen> for ApiAddress {
+    fn from(listen: &ApiListen) -> Self {
+        match listen {
+            ApiListen::Unix(path) => Self::Unix(path.clone()),
+            ApiListen::Tcp(addr) => Self::Tcp(*addr),
+        }
     }
 }
 

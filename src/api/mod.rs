@@ -14,6 +14,7 @@ mod listen;
 mod node;
 mod ospf;
 mod policy;
+mod registration;
 mod request;
 mod rib;
 mod server;

@@ -1,5 +1,6 @@
 //! `NodeService`: who the node is, what is wrong, what happens, and its end.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -105,7 +106,11 @@ impl NodeService for Service {
         if content.len() > CONFIG_MOST {
             return Err(invalid("content", format_args!("is larger than {CONFIG_MOST} octets")));
         }
-        Err(not_built("`anyhop check FILE` validates a configuration"))
+        let findings = match crate::config::check_text(Path::new("content"), content) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.list().iter().map(finding).collect(),
+        };
+        Ok(Response::new(v1::CheckConfigResponse { valid: findings.is_empty(), findings }))
     }
 
     async fn plan_config(&self, _: Request<v1::PlanConfigRequest>) -> Result<Response<v1::PlanConfigResponse>, Status> {
@@ -193,6 +198,17 @@ impl NodeService for Service {
         tracing::info!(%reason, "shutdown asked for through the API");
         self.0.node.shutdown(if reason.is_empty() { "API".to_owned() } else { reason });
         Ok(Response::new(v1::ShutdownResponse {}))
+    }
+}
+
+fn finding(error: &crate::config::Located) -> v1::ConfigFinding {
+    let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    v1::ConfigFinding {
+        severity: v1::Severity::Error.into(),
+        line: place(error.line),
+        column: place(error.column),
+        key: error.key.clone(),
+        message: error.message.clone(),
     }
 }
 

@@ -1,0 +1,36 @@
+//! The commands that are not a client's: the daemon, the check of a configuration, the demo.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::client::Failure;
+use super::output;
+
+/// The configuration cannot be used.
+const INVALID: u8 = 2;
+
+/// `anyhop check FILE`.
+pub(super) fn check(file: &Path) -> ExitCode {
+    match crate::config::check(file) {
+        Ok(_) => match output::line(&format!("{}: valid", file.display())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        },
+        Err(errors) => {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{errors}");
+            ExitCode::from(INVALID)
+        }
+    }
+}
+
+/// `anyhop run [-c FILE]`.
+pub(super) fn run(config: &Path) -> ExitCode {
+    Failure::failed(format!("cannot run {}: the daemon is not built yet", config.display())).report()
+}
+
+/// `anyhop demo [--hold]`.
+pub(super) fn demo(hold: bool) -> ExitCode {
+    let _ = hold;
+    Failure::failed("the demo is not built yet").report()
+}

@@ -1,0 +1,1 @@
+//! Stories for the command line.
