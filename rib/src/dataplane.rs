@@ -1,8 +1,8 @@
 //! Data planes as readers of the journal: deltas out, answers in.
 //!
 //! A data plane is told of a next-hop object in the batch of the first route that uses it, of its changes before any route,
-//! and of its removal in the batch that brings the data plane past the last route that used it. The object's number is
-//! used again when every data plane has confirmed the removal.
+//! and of its removal in the first batch that leaves nothing more to tell. The object's number is used again when every data
+//! plane has confirmed the removal.
 //!
 //! A data plane that has been overrun, or lost its state, walks the whole table. Walk and journal take turns batch by
 //! batch, so that the journal cannot overrun it again only because the walk is long; should it be overrun all the same, the
@@ -74,8 +74,9 @@ pub(crate) struct Backend {
     pub(crate) failed: HashMap<IpNet, FibFault>,
     /// Objects it holds that forward otherwise now.
     changed: VecDeque<NextHopId>,
-    /// Objects to remove, each once the data plane is told of everything up to a position.
-    to_remove: VecDeque<(u64, NextHopId)>,
+    /// Objects to remove, once the data plane has been told of everything. To have passed the last change of the prefixes
+    /// that used one is not enough: a prefix that changed again since is told with that later change only.
+    to_remove: Vec<NextHopId>,
     /// Objects whose removal it was told of in the batch that ended at a position.
     removing: VecDeque<(u64, NextHopId)>,
 }
@@ -96,10 +97,6 @@ impl Backend {
             FibState::Installed
         }
     }
-
-    fn is_finished_with(&self, position: u64) -> bool {
-        self.walk.is_none() && position <= self.told
-    }
 }
 
 impl Rib {
@@ -119,7 +116,7 @@ impl Rib {
             valid_from: position,
             failed: HashMap::new(),
             changed: VecDeque::new(),
-            to_remove: VecDeque::new(),
+            to_remove: Vec::new(),
             removing: VecDeque::new(),
         });
         if filled {
@@ -160,10 +157,11 @@ impl Rib {
             self.nexthops.hops.free(hop);
             return;
         }
-        // The marker stands behind the changes of the prefixes that used the object.
-        let position = self.journal.push(Key::MARKER);
+        // The marker moves the journal on, so that the batch with the removal ends at a position of its own, and its answer
+        // cannot be mistaken for an earlier one.
+        self.journal.push(Key::MARKER);
         for backend in self.backends.iter_mut().filter(|backend| held.has(backend.id)) {
-            backend.to_remove.push_back((position, hop));
+            backend.to_remove.push(hop);
         }
     }
 
@@ -200,9 +198,7 @@ impl Rib {
         backend.changed.clear();
         // Removals are told anew at the end of the walk: until then the data plane may hold routes of its own finding that
         // still use the old objects.
-        let mut removals = std::mem::take(&mut backend.removing);
-        removals.append(&mut backend.to_remove);
-        backend.to_remove = removals.into_iter().map(|(_, hop)| (position, hop)).collect();
+        backend.to_remove.extend(backend.removing.drain(..).map(|(_, hop)| hop));
         let id = backend.id;
         for hop in self.nexthops.hops.live().collect::<Vec<_>>() {
             let entry = self.nexthops.hops.get_mut(hop);
@@ -377,13 +373,9 @@ impl Rib {
 
     fn pull_removals(&mut self, at: usize, delta: &mut FibDelta) {
         let backend = &mut self.backends[at];
-        while let Some((position, hop)) = backend.to_remove.front().copied() {
-            if !backend.is_finished_with(position) {
-                return;
-            }
-            backend.to_remove.pop_front();
-            backend.removing.push_back((backend.told, hop));
-            delta.unused.push(hop);
+        if backend.walk.is_none() && !self.journal.is_behind(backend.cursor) {
+            backend.removing.extend(backend.to_remove.iter().map(|hop| (backend.told, *hop)));
+            delta.unused.append(&mut backend.to_remove);
         }
     }
 

@@ -114,13 +114,16 @@ impl NexthopTracker {
         !self.dirty.is_empty()
     }
 
-    /// Resolves the next marked set; false if there is none.
-    pub(crate) fn resolve_next(&mut self, world: World<'_>) -> bool {
-        let Some(id) = self.dirty.pop_front() else { return false };
-        if self.hops.is_live(id) && self.hops.get(id).dirty {
+    /// Resolves the next marked set; returns how many prefixes were read for it.
+    pub(crate) fn resolve_next(&mut self, world: World<'_>) -> usize {
+        self.steps = 0;
+        if let Some(id) = self.dirty.pop_front()
+            && self.hops.is_live(id)
+            && self.hops.get(id).dirty
+        {
             self.resolve(id, world);
         }
-        true
+        self.steps as usize
     }
 
     /// What resolving has brought about since the last call.
@@ -186,6 +189,12 @@ impl NexthopTracker {
         if let Some(found) = found
             && (!was_usable || hop.forwarding.as_ref() != Some(found))
         {
+            // Who follows an address under such a route hears of it, though no best route changes. A set that is now local
+            // delivery and now not is so rare that all of them are answered anew.
+            let was_local = was_usable && hop.forwarding == Some(Forwarding::Local);
+            if was_usable && was_local != (*found == Forwarding::Local) {
+                self.tracker.doubt_all();
+            }
             hop.forwarding = Some(found.clone());
             self.effects.push((id, Effect::Moved));
         }

@@ -203,6 +203,23 @@ impl Tracker {
         self.drop_if_unused(addr);
     }
 
+    /// Whether `client` follows `addr`.
+    #[cfg(test)]
+    pub(crate) fn follows(&mut self, client: Source, addr: IpAddr) -> bool {
+        self.existing_mut(addr).is_some_and(|tracked| tracked.clients & (1 << client as u8) != 0)
+    }
+
+    /// Queues every followed address to be answered anew.
+    pub(crate) fn doubt_all(&mut self) {
+        let v4 = self.v4.iter_mut().map(|(addr, tracked)| (IpAddr::V4(*addr), tracked));
+        let v6 = self.v6.iter_mut().map(|(addr, tracked)| (IpAddr::V6(*addr), tracked));
+        for (addr, tracked) in v4.chain(v6).filter(|(_, tracked)| tracked.clients != 0) {
+            if !std::mem::replace(&mut tracked.queued, true) {
+                self.unanswered.push(addr);
+            }
+        }
+    }
+
     /// True if addresses wait to be answered anew.
     pub(crate) fn has_unanswered(&self) -> bool {
         !self.unanswered.is_empty()
