@@ -88,7 +88,7 @@ fn set_compat(config: &KernelConfig) {
     match std::fs::write(SWITCH, "0") {
         Ok(()) => tracing::info!("net.ipv4.nexthop_compat_mode set to 0 in this network namespace"),
         Err(error) => {
-            tracing::warn!(%error, "cannot set net.ipv4.nexthop_compat_mode to 0; failover of many routes is slower")
+            tracing::warn!(%error, "cannot set net.ipv4.nexthop_compat_mode to 0; failover of many routes is slower");
         }
     }
 }

@@ -234,6 +234,8 @@ impl Sync {
                 }
             }
             Some((slot, State::Installed)) if self.slots.slot_of(id) == Some(slot) => return,
+            // It was told as failed for its object's sake, and leaves that object now.
+            Some((slot, _)) if self.slots.fault(slot).is_some() => self.recovered.push(prefix),
             _ => {}
         }
         let Some((slot, fresh)) = self.slots.bind(id) else {

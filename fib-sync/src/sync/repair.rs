@@ -52,6 +52,10 @@ impl Sync {
         self.phase = Phase::Running;
         self.repairs = self.mirror.select(|_, state| state == State::Pending);
         self.removals = extra;
+        // Object writes that were under way when the data plane left are taken up again.
+        if !self.slots.faulty().is_empty() {
+            self.objects_due.get_or_insert(now);
+        }
         self.counters.repaired += self.repairs.len() as u64;
         self.counters.swept += self.removals.len() as u64;
         self.repair_slice(now);

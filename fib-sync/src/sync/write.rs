@@ -16,7 +16,11 @@ impl Sync {
     /// Writes one batch and takes in the answers. While the data plane is away nothing is written: the mirror holds what is
     /// wanted, and the next dump shows what differs.
     pub(super) fn write(&mut self, now: Instant, objects: &[NextHopOp], routes: &[FibRoute], unused: &[NextHopId]) {
-        if self.is_away() || (objects.is_empty() && routes.is_empty() && unused.is_empty()) {
+        if objects.is_empty() && routes.is_empty() && unused.is_empty() {
+            return;
+        }
+        if self.is_away() {
+            routes.iter().for_each(|route| self.set_state(route.prefix, State::Pending));
             return;
         }
         let mut refused = Vec::new();
@@ -92,7 +96,8 @@ impl Sync {
         if self.slots.set_fault(slot, None).is_none() {
             return;
         }
-        self.recovered.extend(self.mirror.select(|on, state| on == slot && state == State::Installed));
+        let told = |state| matches!(state, State::Installed | State::Pending);
+        self.recovered.extend(self.mirror.select(|on, state| on == slot && told(state)));
         // Routes refused for want of the object need not wait for their time.
         if self.retry.len() > 0 {
             self.retry.hurry(now);
