@@ -15,6 +15,12 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    /// The place right after `position`.
+    #[must_use]
+    pub fn after(position: u64) -> Self {
+        Self { next: position.saturating_add(1) }
+    }
+
     /// The position of the last item read or skipped; 0 if none.
     #[must_use]
     pub fn passed(&self) -> u64 {

@@ -59,6 +59,31 @@ impl Rib {
         id
     }
 
+    /// Starts a watcher that has seen every change up to `position`; `None` if the journal no longer reaches back so far.
+    pub fn watch_from(&mut self, filter: WatchFilter, position: u64) -> Option<WatchId> {
+        let cursor = Cursor::after(position);
+        if position > self.journal.head() || self.journal.is_overrun(cursor) {
+            return None;
+        }
+        let id = self.watch(filter);
+        if let Some(watcher) = self.watchers.last_mut() {
+            watcher.cursor = cursor;
+        }
+        Some(id)
+    }
+
+    /// The journal position up to which a watcher has seen every change; `None` if there is no such watcher.
+    #[must_use]
+    pub fn watch_position(&self, id: WatchId) -> Option<u64> {
+        self.watchers.iter().find(|watcher| watcher.id == id).map(|watcher| watcher.cursor.passed())
+    }
+
+    /// The position of the newest change; 0 before the first.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.journal.head()
+    }
+
     /// Ends a watcher.
     pub fn unwatch(&mut self, id: WatchId) {
         self.watchers.retain(|watcher| watcher.id != id);

@@ -9,8 +9,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use fib_sync::sync::Phase;
+use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
-use rib::message::{Candidate, Input, Page, RouteView, Summary};
+use rib::message::{Candidate, FibState, Input, Page, RouteView, Summary};
+use rib::query::WalkQuery;
+use rib::watch::{Pulled, WatchFilter, WatchId};
 use rib::{BackendId, FibFault, Forwarding, IfIndex, NextHopSet};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -42,17 +46,26 @@ impl From<oneshot::error::RecvError> for Gone {
     }
 }
 
-/// Chosen routes that changed, each prefix once with its state now.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
+/// What a watcher is given by one pull.
+#[derive(Debug)]
+pub(crate) struct Changes {
     /// The prefixes and their chosen route; `None`: there is none any more.
-    pub routes: Vec<(IpNet, Option<RouteView>)>,
-    /// Journal position to ask from next time.
-    pub through: u64,
-    /// More changes are waiting.
-    pub more: bool,
-    /// The journal no longer reaches back to the position asked from: start anew with a walk.
-    pub overrun: bool,
+    pub(crate) routes: Vec<(IpNet, Option<RouteView>)>,
+    /// The journal position that a later watch can resume from.
+    pub(crate) through: u64,
+    /// More changes, or changes were lost.
+    pub(crate) pulled: Pulled,
+}
+
+/// A watcher that the RIB's owner keeps for as long as this lives.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: WatchId,
+    /// The journal position that the watcher begins after.
+    pub(crate) began: u64,
+    /// The owner holds the other end weakly and forgets the watcher when this one is gone.
+    #[allow(dead_code, reason = "held only to be dropped")]
+    pub(crate) alive: Arc<()>,
 }
 
 /// A message on the RIB's urgent lane.
@@ -67,11 +80,15 @@ pub(crate) enum RibAsk {
     /// Every candidate of exactly this prefix, best first.
     Candidates(IpNet, oneshot::Sender<Vec<Candidate>>),
     /// A page of chosen routes.
-    Walk { within: Option<IpNet>, from: Option<IpNet>, limit: usize, reply: oneshot::Sender<Page> },
-    /// Chosen routes that changed after a journal position.
-    Changes { after: u64, limit: usize, reply: oneshot::Sender<Changes> },
+    Walk(WalkQuery, oneshot::Sender<Page>),
+    /// Start a watcher, after a journal position if one is given and the journal reaches back so far.
+    Watch { after: Option<u64>, filter: WatchFilter, reply: oneshot::Sender<Option<Lease>> },
+    /// What a watcher has not seen yet.
+    Pull { id: WatchId, limit: usize, reply: oneshot::Sender<Changes> },
     /// Sizes.
     Summary(oneshot::Sender<Summary>),
+    /// End the thread.
+    Stop,
 }
 
 /// The way to the thread that owns the RIB.
@@ -167,17 +184,16 @@ impl RibHandle {
     /// # Errors
     /// [`Gone`] when the RIB has stopped.
     pub async fn walk(&self, within: Option<IpNet>, from: Option<IpNet>, limit: usize) -> Result<Page, Gone> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        self.ask(|reply| RibAsk::Walk { within, from, limit, reply }).await
+        self.page(WalkQuery { within, start: from, limit, ..WalkQuery::default() }).await
     }
 
-    /// The prefixes that changed after journal position `after`, folded: each once, as it is now.
+    /// A page of chosen routes as `query` says, at most [`PAGE_MAX`] long.
     ///
     /// # Errors
     /// [`Gone`] when the RIB has stopped.
-    pub async fn changes(&self, after: u64, limit: usize) -> Result<Changes, Gone> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        self.ask(|reply| RibAsk::Changes { after, limit, reply }).await
+    pub async fn page(&self, mut query: WalkQuery) -> Result<Page, Gone> {
+        query.limit = query.limit.clamp(1, PAGE_MAX);
+        self.ask(|reply| RibAsk::Walk(query, reply)).await
     }
 
     /// Sizes of the RIB.
@@ -198,13 +214,32 @@ impl RibHandle {
     /// watcher; it reads the journal at its own pace and gets each prefix as it is when it comes to look.
     #[must_use]
     pub fn watch(&self) -> RibWatch {
-        RibWatch { rib: self.clone(), stage: Stage::Begin, moved: self.position.clone() }
+        self.watch_only(WatchFilter::default())
     }
 
-    /// Follows the changes after a journal position that an earlier watch ended with.
+    /// As [`RibHandle::watch`], but only what passes `filter`.
+    #[must_use]
+    pub fn watch_only(&self, filter: WatchFilter) -> RibWatch {
+        RibWatch { rib: self.clone(), stage: Stage::Begin, filter, moved: self.position.clone() }
+    }
+
+    /// Follows the changes after a journal position that an earlier watch ended with; where the journal no longer reaches back
+    /// so far, as [`RibHandle::watch`].
     #[must_use]
     pub fn watch_from(&self, after: u64) -> RibWatch {
-        RibWatch { rib: self.clone(), stage: Stage::Follow { after }, moved: self.position.clone() }
+        let mut watch = self.watch();
+        watch.stage = Stage::Resume { after };
+        watch
+    }
+
+    /// Where the BGP speaker puts its routes: the bulk lane itself.
+    pub(crate) fn sink(&self) -> mpsc::Sender<Input> {
+        self.inputs.clone()
+    }
+
+    /// Ends the RIB's thread; whoever asks afterwards hears [`Gone`].
+    pub(crate) async fn stop(&self) {
+        let _ = self.urgent.send(RibAsk::Stop).await;
     }
 }
 
@@ -231,15 +266,21 @@ pub enum WatchStep {
 pub struct RibWatch {
     rib: RibHandle,
     stage: Stage,
+    filter: WatchFilter,
     moved: watch::Receiver<u64>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     Begin,
-    Walk { began: u64, from: Option<IpNet> },
-    Follow { after: u64 },
+    Resume { after: u64 },
+    Walk { lease: Lease, from: Option<IpNet> },
+    Synced { lease: Lease },
+    Follow { lease: Lease },
 }
+
+/// Routes of one step of a watch.
+const WATCH_STEP: usize = 512;
 
 impl RibWatch {
     /// The next step; waits until there is one. Dropping the future loses nothing.
@@ -248,43 +289,63 @@ impl RibWatch {
     /// [`Gone`] when the RIB has stopped.
     pub async fn next(&mut self) -> Result<WatchStep, Gone> {
         loop {
-            match self.stage {
+            match self.stage.clone() {
                 Stage::Begin => {
-                    // Changes during the walk are read again from the position before it: no gap, some said twice.
-                    let began = self.rib.changes(u64::MAX, 1).await?.through;
-                    self.stage = Stage::Walk { began, from: None };
+                    // The watcher is there before the walk begins, so nothing falls between them.
+                    let Some(lease) = self.lease(None).await? else { return Err(Gone) };
+                    self.stage = Stage::Walk { lease, from: None };
                     return Ok(WatchStep::Reset);
                 }
-                Stage::Walk { began, from } => {
-                    let page = self.rib.walk(None, from, 512).await?;
+                Stage::Resume { after } => {
+                    self.stage = match self.lease(Some(after)).await? {
+                        Some(lease) => Stage::Follow { lease },
+                        None => Stage::Begin,
+                    };
+                }
+                Stage::Walk { lease, from } => {
+                    let query = WalkQuery {
+                        start: from,
+                        within: self.filter.within,
+                        source: self.filter.source,
+                        limit: WATCH_STEP,
+                        ..WalkQuery::default()
+                    };
+                    let page = self.rib.page(query).await?;
                     self.stage = match page.next {
-                        Some(next) => Stage::Walk { began, from: Some(next) },
-                        None => Stage::Follow { after: began },
+                        Some(next) => Stage::Walk { lease, from: Some(next) },
+                        None => Stage::Synced { lease },
                     };
                     if !page.routes.is_empty() {
                         return Ok(WatchStep::Snapshot(page.routes));
                     }
-                    if page.next.is_none() {
-                        return Ok(WatchStep::Synced(began));
-                    }
                 }
-                Stage::Follow { after } => {
+                Stage::Synced { lease } => {
+                    let began = lease.began;
+                    self.stage = Stage::Follow { lease };
+                    return Ok(WatchStep::Synced(began));
+                }
+                Stage::Follow { lease } => {
                     self.moved.borrow_and_update();
-                    let changes = self.rib.changes(after, 512).await?;
-                    if changes.overrun {
+                    let id = lease.id;
+                    let changes = self.rib.ask(|reply| RibAsk::Pull { id, limit: WATCH_STEP, reply }).await?;
+                    if matches!(changes.pulled, Pulled::Overrun | Pulled::Unknown) {
                         self.stage = Stage::Begin;
                         continue;
                     }
-                    self.stage = Stage::Follow { after: changes.through };
                     if !changes.routes.is_empty() {
                         return Ok(WatchStep::Changed { routes: changes.routes, through: changes.through });
                     }
-                    if !changes.more {
+                    if changes.pulled == Pulled::Idle {
                         self.moved.changed().await.map_err(|_| Gone)?;
                     }
                 }
             }
         }
+    }
+
+    async fn lease(&self, after: Option<u64>) -> Result<Option<Lease>, Gone> {
+        let filter = self.filter;
+        self.rib.ask(|reply| RibAsk::Watch { after, filter, reply }).await
     }
 }
 
@@ -408,64 +469,90 @@ pub enum FibDifference {
     },
 }
 
-/// A message to a data plane's owner.
-#[derive(Debug)]
-pub(crate) enum FibAsk {
-    Stats(oneshot::Sender<FibStats>),
-    Entries { from: Option<IpNet>, limit: usize, reply: oneshot::Sender<FibPage> },
-    Diff(oneshot::Sender<Result<Vec<FibDifference>, String>>),
-    Resync(oneshot::Sender<()>),
-}
+/// Most differences that one [`FibHandle::diff`] names.
+const DIFFERENCES_MAX: usize = 16_384;
 
 /// The way to one data plane.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FibHandle {
     /// Its number, as in [`RouteView::fib`].
     pub id: BackendId,
     /// Its name: `kernel`, `memory`.
     pub name: &'static str,
-    pub(crate) asks: mpsc::Sender<FibAsk>,
+    pub(crate) backend: BackendHandle,
+    pub(crate) rib: RibHandle,
+}
+
+impl std::fmt::Debug for FibHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FibHandle").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl FibHandle {
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> FibAsk) -> Result<T, Gone> {
-        let (reply, answer) = oneshot::channel();
-        self.asks.send(question(reply)).await?;
-        Ok(answer.await?)
-    }
-
     /// Sizes and counts.
     ///
     /// # Errors
     /// [`Gone`] when the data plane has stopped.
     pub async fn stats(&self) -> Result<FibStats, Gone> {
-        self.ask(FibAsk::Stats).await
+        let view = self.backend.view().await.ok_or(Gone)?;
+        Ok(FibStats {
+            desired: view.ipv4 + view.ipv6,
+            installed: view.installed,
+            pending: view.pending,
+            failed: view.failed,
+            next_hops: view.next_hops,
+            batches: view.counters.batches,
+            resyncs: view.counters.dumps,
+            error: match view.phase {
+                Phase::Away(error) => Some(error.to_string()),
+                Phase::Starting | Phase::Running => None,
+            },
+        })
     }
 
-    /// A page of routes in prefix order, beginning at `from` (a page's `next`), at most `limit`.
+    /// A page of routes in prefix order, beginning at `from` (a page's `next`), at most `limit`. A page may be shorter, even
+    /// empty, and yet have a `next`.
     ///
     /// # Errors
-    /// [`Gone`] when the data plane has stopped.
+    /// [`Gone`] when the RIB has stopped.
     pub async fn entries(&self, from: Option<IpNet>, limit: usize) -> Result<FibPage, Gone> {
-        let limit = limit.clamp(1, PAGE_MAX);
-        self.ask(|reply| FibAsk::Entries { from, limit, reply }).await
+        let page = self.rib.walk(None, from, limit).await?;
+        let entries = page.routes.into_iter().filter_map(|route| {
+            let (_, state) = route.fib.into_iter().find(|(id, _)| *id == self.id)?;
+            let installed = state == FibState::Installed;
+            let fault = if let FibState::Failed(fault) = state { Some(fault) } else { None };
+            Some(FibEntry { prefix: route.prefix, forwarding: route.forwarding, installed, fault })
+        });
+        Ok(FibPage { entries: entries.collect(), next: page.next })
     }
 
-    /// What the data plane holds against what it should hold, by its own dump. The inner error says why it could not be
-    /// read.
+    /// What the data plane holds against what it should hold, by its own dump; at most 16,384 differences. The inner error says
+    /// why it could not be read.
     ///
     /// # Errors
     /// [`Gone`] when the data plane has stopped.
     pub async fn diff(&self) -> Result<Result<Vec<FibDifference>, String>, Gone> {
-        self.ask(FibAsk::Diff).await
+        let found = match self.backend.diff(DIFFERENCES_MAX).await {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let differences = found.into_iter().filter_map(|one| match (one.wanted, one.found) {
+            (Some(_), None) => Some(FibDifference::Missing(one.prefix)),
+            (None, Some(_)) => Some(FibDifference::Surplus(one.prefix)),
+            (Some(desired), Some(found)) => Some(FibDifference::Different { prefix: one.prefix, desired, found }),
+            (None, None) => None,
+        });
+        Ok(Ok(differences.collect()))
     }
 
-    /// Dumps the data plane and writes whatever differs.
+    /// Dumps the data plane and writes whatever differs. Returns once it has been read.
     ///
     /// # Errors
     /// [`Gone`] when the data plane has stopped.
     pub async fn resync(&self) -> Result<(), Gone> {
-        self.ask(FibAsk::Resync).await
+        self.backend.resync();
+        self.backend.view().await.map(drop).ok_or(Gone)
     }
 }
 
