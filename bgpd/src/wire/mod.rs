@@ -19,3 +19,8 @@ pub use notification::Notification;
 
 /// AS_TRANS: stands for an AS number of four octets where only two fit (RFC 6793 §4.2.1).
 pub const AS_TRANS: u16 = 23456;
+
+#[cfg(test)]
+pub(crate) mod strategies;
+#[cfg(test)]
+mod tests;

@@ -222,13 +222,11 @@ fn read(row: &Row, tlv: &Tlv<'_>, context: &DecodeContext, draft: &mut Draft) ->
     if !taken {
         return Err(AttrFault::discard(row.code, "not expected from this neighbor"));
     }
-    // RFC 7606 §3 c.
-    let value = if tlv.flags & (flags::OPTIONAL | flags::TRANSITIVE) == row.flags {
-        (row.decode)(tlv.value, context, draft)
-    } else {
-        Err("Optional or Transitive flag is wrong")
-    };
-    value.map_err(|what| match row.on_fault {
+    // RFC 7606 §3 c, whatever a malformed value of the attribute means.
+    if tlv.flags & (flags::OPTIONAL | flags::TRANSITIVE) != row.flags {
+        return Err(AttrFault::withdraw(row.code, "Optional or Transitive flag is wrong"));
+    }
+    (row.decode)(tlv.value, context, draft).map_err(|what| match row.on_fault {
         OnFault::Withdraw => AttrFault::withdraw(row.code, what),
         OnFault::Discard => AttrFault::discard(row.code, what),
     })
