@@ -1,5 +1,7 @@
 //! Rise and fall.
 
+#![allow(clippy::disallowed_methods, reason = "a test has to begin at some time")]
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! Each probe against a small server of its own, well-behaved or not.
 
+#![allow(clippy::disallowed_methods, reason = "a test has to begin at some time")]
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
