@@ -157,7 +157,8 @@ impl Log {
             if queue.pieces.is_empty() {
                 continue;
             }
-            let taken = self.members.iter().map(|member| if member.outstanding == 0 { end } else { member.cursor[lane] });
+            let taken =
+                self.members.iter().map(|member| if member.outstanding == 0 { end } else { member.cursor[lane] });
             let keep_from = taken.min().unwrap_or(end);
             while queue.base < keep_from {
                 queue.pieces.pop_front();

@@ -66,17 +66,9 @@ pub const STEPS: &[Step] = &[
         key: Compare::All(|path| u64::from(path.facts.path_length)),
     },
     // §9.1.2.2 b.
-    Step {
-        reason: "lower ORIGIN",
-        against: "higher ORIGIN",
-        key: Compare::All(|path| u64::from(path.facts.origin)),
-    },
+    Step { reason: "lower ORIGIN", against: "higher ORIGIN", key: Compare::All(|path| u64::from(path.facts.origin)) },
     // §9.1.2.2 c, within one neighbor AS, over the whole set: deterministic.
-    Step {
-        reason: "lower MED",
-        against: "higher MED",
-        key: Compare::NeighborAs(|path| u64::from(path.facts.med)),
-    },
+    Step { reason: "lower MED", against: "higher MED", key: Compare::NeighborAs(|path| u64::from(path.facts.med)) },
     // §9.1.2.2 d.
     Step {
         reason: "external over internal",
@@ -235,8 +227,6 @@ pub fn first_difference(loser: &Contender<'_>, winner: &Contender<'_>) -> Option
     STEPS.iter().find(|step| match step.key {
         Compare::All(key) => key(loser) > key(winner),
         Compare::Address(key) => key(loser) > key(winner),
-        Compare::NeighborAs(key) => {
-            loser.facts.neighbor_as == winner.facts.neighbor_as && key(loser) > key(winner)
-        }
+        Compare::NeighborAs(key) => loser.facts.neighbor_as == winner.facts.neighbor_as && key(loser) > key(winner),
     })
 }

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use rib::message::{Reach, Reachability};
 use rib::AddressFamily;
+use rib::message::{Reach, Reachability};
 
 use super::DestId;
 

@@ -461,7 +461,9 @@ impl<F: Key> Shard<F> {
     /// Frees destinations without paths that nobody was told of; `told` asks the readers. Does nothing while there is
     /// little to gain.
     pub fn free_tombs(&mut self, idle: bool, told: impl Fn(DestId) -> bool) {
-        if self.tombs.is_empty() || !(idle && self.tombs.len() > self.tombs_kept || self.tombs.len() > 2 * self.tombs_kept + 4096) {
+        if self.tombs.is_empty()
+            || !(idle && self.tombs.len() > self.tombs_kept || self.tombs.len() > 2 * self.tombs_kept + 4096)
+        {
             return;
         }
         let mut tombs = std::mem::take(&mut self.tombs);

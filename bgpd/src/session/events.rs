@@ -288,7 +288,7 @@ impl Session {
         if held_well {
             self.idle_backoff.succeeded();
         }
-        if !was_up && reason == DownReason::ConnectionLost {
+        if matches!(gone.phase, Phase::OpenSent) && reason == DownReason::ConnectionLost {
             // RFC 4271 §8.2.2, OpenSent, TcpConnectionFails: Active. What is being dialled goes on.
             if self.dialled.is_none() {
                 self.retry_later(now);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Speaker;
-use super::message::{Candidate, ExportVerdict, Explanation};
+use super::message::{Candidate, Explanation, ExportVerdict};
 use super::neighbor::Neighbor;
 use super::tables::InTables;
 use crate::export::Source;

@@ -70,7 +70,8 @@ impl Speaker {
     /// A speaker with `config`; its first wishes (connections to open) are left in `out`.
     #[must_use]
     pub fn new(now: Instant, config: SpeakerConfig, out: &mut Vec<Output>) -> Self {
-        let mut tables = Tables::new(config.seed, configure::identity(&config), config.router_id, Settings::of(&config));
+        let mut tables =
+            Tables::new(config.seed, configure::identity(&config), config.router_id, Settings::of(&config));
         if !config.startup_delay.is_zero() && config.neighbors.iter().any(|neighbor| neighbor.enabled) {
             tables.hold_exports = Some(now + config.startup_delay);
         }

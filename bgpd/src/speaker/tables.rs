@@ -154,7 +154,13 @@ impl Tables {
     }
 
     /// A session stands: its routes may come, and it is told ours.
-    pub(super) fn peer_up(&mut self, peer: PeerIndex, router_id: std::net::Ipv4Addr, kind: PeerKind, import: Arc<Import>) {
+    pub(super) fn peer_up(
+        &mut self,
+        peer: PeerIndex,
+        router_id: std::net::Ipv4Addr,
+        kind: PeerKind,
+        import: Arc<Import>,
+    ) {
         let facts = self.peers.get_mut(peer);
         facts.up = true;
         facts.router_id = router_id;
@@ -211,7 +217,8 @@ impl Tables {
         while let Some((peer, profile)) = left.pop() {
             let Some(at) = self.group_of[usize::from(peer.0)] else { continue };
             // If all members change alike, the group goes on as it is; otherwise this one goes on alone until it has caught up.
-            let alike = left.iter().filter(|(other, to)| self.group_of[usize::from(other.0)] == Some(at) && *to == profile);
+            let alike =
+                left.iter().filter(|(other, to)| self.group_of[usize::from(other.0)] == Some(at) && *to == profile);
             let all = self.groups[at].as_ref().is_some_and(|group| group.members().count() == alike.count() + 1);
             let known = self.by_profile.contains_key(&profile);
             if all {
@@ -402,9 +409,11 @@ impl Tables {
     pub(super) fn is_congested(&self) -> bool {
         const FAR: u64 = 1 << 16;
         self.hold_exports.is_none()
-            && self.groups.iter().flatten().any(|group| {
-                group.is_far_behind(&self.shards.v4, FAR) || group.is_far_behind(&self.shards.v6, FAR)
-            })
+            && self
+                .groups
+                .iter()
+                .flatten()
+                .any(|group| group.is_far_behind(&self.shards.v4, FAR) || group.is_far_behind(&self.shards.v6, FAR))
     }
 
     fn feed_rib(&mut self, out: &mut Vec<Output>) -> bool {

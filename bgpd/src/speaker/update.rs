@@ -197,9 +197,8 @@ impl Tables {
             return self.withdraw::<F>(peer, prefixes);
         };
         let received = *received;
-        let kept = |imported: AttrId| {
-            (imported.is_some() || import.keep == AdjInKeep::All).then_some((received, imported))
-        };
+        let kept =
+            |imported: AttrId| (imported.is_some() || import.keep == AdjInKeep::All).then_some((received, imported));
         let mut decoded: Option<PathAttributes> = None;
         if import.reads_prefix() {
             for (hash, prefix) in prefixes {

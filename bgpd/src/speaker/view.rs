@@ -24,7 +24,8 @@ impl Speaker {
     pub fn view(&self, now: Instant, query: &Query) -> Reply {
         match query {
             Query::Neighbors(None) => {
-                let mut neighbors: Vec<_> = self.neighbors.iter().flatten().map(|n| self.neighbor_view(now, n)).collect();
+                let mut neighbors: Vec<_> =
+                    self.neighbors.iter().flatten().map(|n| self.neighbor_view(now, n)).collect();
                 neighbors.sort_by_key(|neighbor| neighbor.address);
                 Reply::Neighbors(neighbors)
             }
@@ -140,7 +141,8 @@ impl Speaker {
                 notes.push(format!("the neighbor does not speak {}", missing.join(", ")));
             }
             if self.tables.hold_exports.is_some() {
-                notes.push("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
+                notes
+                    .push("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
             }
         }
         notes.extend(neighbor.policy_errors.iter().cloned());
@@ -199,14 +201,9 @@ impl Speaker {
             let (attr, source) = told(*dest)?;
             let prefix = F::net(shard.prefix(*dest));
             let facts = self.tables.peers.get(source);
-            let (attributes, _) = transform::outgoing(
-                &group.profile,
-                &self.tables.store,
-                attr,
-                Source { peer: source, facts },
-                prefix,
-            )
-            .ok()?;
+            let (attributes, _) =
+                transform::outgoing(&group.profile, &self.tables.store, attr, Source { peer: source, facts }, prefix)
+                    .ok()?;
             let best = shard.best(*dest).is_some_and(|best| best.peer == source);
             Some(PathView {
                 prefix,
