@@ -18,13 +18,15 @@ enum Arrival {
 /// One side of a TCP connection.
 type End = (usize, ConnId);
 
+/// By time and order of sending: what arrives at which side, on which connection.
+type Due = (Instant, u64, usize, ConnId, Arrival);
+
 struct Network {
     sides: [Session; 2],
     rng: fastrand::Rng,
     born: Instant,
     now: Instant,
-    /// By time and order of sending: what arrives where.
-    queue: BinaryHeap<Reverse<(Instant, u64, usize, ConnId, Arrival)>>,
+    queue: BinaryHeap<Reverse<Due>>,
     sequence: u64,
     /// The other end of each end that is open.
     ends: BTreeMap<End, End>,
