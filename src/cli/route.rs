@@ -43,7 +43,7 @@ pub(super) struct Add {
     tag: u32,
     /// Remove the route unless it is added again within this time, as in 30s or 5m
     #[arg(long, value_name = "TIME", value_parser = lease)]
-    lease: Option<Duration>,
+    pub(super) lease: Option<Duration>,
 }
 
 /// `10.0.0.1`, `fe80::1%eth0`.

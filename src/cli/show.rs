@@ -319,7 +319,7 @@ async fn adj_out(client: &Client, adj: &Adj) -> Result<(), Failure> {
 }
 
 /// `>` marks the best path; for what was received, `x` what the import policy rejected.
-fn paths_table(paths: &[Path], received: bool) -> String {
+pub(super) fn paths_table(paths: &[Path], received: bool) -> String {
     let rows = paths.iter().map(|path| {
         let mark = match path {
             Path { best: true, .. } => ">",
