@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::client::Failure;
 use super::output;
 
 /// The configuration cannot be used.
@@ -26,11 +25,10 @@ pub(super) fn check(file: &Path) -> ExitCode {
 
 /// `anyhop run [-c FILE]`.
 pub(super) fn run(config: &Path) -> ExitCode {
-    Failure::failed(format!("cannot run {}: the daemon is not built yet", config.display())).report()
+    crate::daemon::run(config)
 }
 
 /// `anyhop demo [--hold]`.
 pub(super) fn demo(hold: bool) -> ExitCode {
-    let _ = hold;
-    Failure::failed("the demo is not built yet").report()
+    crate::demo::run(hold)
 }

@@ -87,6 +87,8 @@ pub(crate) enum RibAsk {
     Pull { id: WatchId, limit: usize, reply: oneshot::Sender<Changes> },
     /// Sizes.
     Summary(oneshot::Sender<Summary>),
+    /// All that should be in a data plane has been told: it may remove what an earlier run left and nobody asked for.
+    Sweep(BackendId),
     /// End the thread.
     Stop,
 }
@@ -235,6 +237,11 @@ impl RibHandle {
     /// Where the BGP speaker puts its routes: the bulk lane itself.
     pub(crate) fn sink(&self) -> mpsc::Sender<Input> {
         self.inputs.clone()
+    }
+
+    /// Lets a data plane remove what an earlier run left there, behind everything that it has to be told now.
+    pub(crate) async fn sweep(&self, backend: BackendId) -> Result<(), Gone> {
+        Ok(self.urgent.send(RibAsk::Sweep(backend)).await?)
     }
 
     /// Ends the RIB's thread; whoever asks afterwards hears [`Gone`].

@@ -1,0 +1,238 @@
+//! The host as the node follows it: links, addresses and foreign routes become connected and kernel routes; configured
+//! routes follow the interfaces they name; the data planes and the anycast controller learn which addresses are local.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use fib_sync::host::{HostEvent, HostEvents, HostTable};
+use fib_sync::thread::BackendHandle;
+use ipnet::IpNet;
+use rib::message::Input;
+use rib::{Discard, IfIndex, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, Source};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::handles::{Events, Gone, RibHandle, What};
+use crate::anycast::AnycastHandle;
+use crate::config::model::{StaticRoute, StaticTo};
+
+/// Reloads of the configured routes on their way. Full: the reload waits.
+pub(super) const STATICS: usize = 1;
+/// Events taken in one turn, so that a large first dump reaches the RIB in few batches.
+const EVENTS_PER_TURN: usize = 256;
+
+/// New configured routes, answered when the RIB has been told.
+pub(super) type NewStatics = (Vec<StaticRoute>, oneshot::Sender<()>);
+
+pub(super) struct HostTask {
+    pub(super) table: HostTable,
+    pub(super) statics: Vec<StaticRoute>,
+    pub(super) rib: RibHandle,
+    pub(super) backends: Vec<BackendHandle>,
+    pub(super) anycast: AnycastHandle,
+    pub(super) events: Events,
+    /// True once the host's first dump has been told to the RIB.
+    pub(super) synced: watch::Sender<bool>,
+    local: HashSet<IpAddr>,
+    /// What the RIB was told of the configured routes.
+    told: BTreeMap<IpNet, Route>,
+}
+
+impl HostTask {
+    pub(super) fn new(
+        table: HostTable,
+        statics: Vec<StaticRoute>,
+        rib: RibHandle,
+        backends: Vec<BackendHandle>,
+        anycast: AnycastHandle,
+        events: Events,
+        synced: watch::Sender<bool>,
+    ) -> Self {
+        let (local, told) = (HashSet::new(), BTreeMap::new());
+        Self { table, statics, rib, backends, anycast, events, synced, local, told }
+    }
+
+    /// Runs until every source of events has ended or the RIB is gone.
+    pub(super) async fn run(mut self, mut sources: Vec<HostEvents>, mut reload: mpsc::Receiver<NewStatics>) {
+        let mut second = if sources.len() > 1 { sources.pop() } else { None };
+        let Some(mut first) = sources.pop() else { return };
+        if self.tell_statics().await.is_err() {
+            return;
+        }
+        loop {
+            let outcome = tokio::select! {
+                event = first.recv() => match event {
+                    Some(event) => self.turn(event, &mut first).await,
+                    None => return,
+                },
+                Some(event) = recv(&mut second) => match &mut second {
+                    Some(source) => self.turn(event, source).await,
+                    None => Ok(()),
+                },
+                Some((statics, done)) = reload.recv() => {
+                    self.statics = statics;
+                    let outcome = self.tell_statics().await;
+                    let _ = done.send(());
+                    outcome
+                }
+            };
+            if outcome.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes `event` and those that have happened already.
+    async fn turn(&mut self, event: HostEvent, source: &mut HostEvents) -> Result<(), Gone> {
+        let mut next = Some(event);
+        let mut links_changed = false;
+        let mut taken = 0;
+        let mut batches: Vec<RouteBatch> = Vec::new();
+        while let Some(event) = next {
+            taken += 1;
+            links_changed |= matches!(event, HostEvent::Link(_) | HostEvent::LinkGone(_));
+            let synced = event == HostEvent::Synced;
+            for input in self.on_event(event) {
+                match input {
+                    // Routes of one source are gathered; order within a source is kept.
+                    Input::Routes(batch) => match batches.iter_mut().find(|have| have.source == batch.source) {
+                        Some(have) => append(have, batch),
+                        None => batches.push(batch),
+                    },
+                    other => {
+                        self.flush(&mut batches).await?;
+                        self.rib.urgent(other).await?;
+                    }
+                }
+            }
+            if synced {
+                self.flush(&mut batches).await?;
+                if std::mem::take(&mut links_changed) {
+                    self.tell_statics().await?;
+                }
+                for name in missing_interfaces(&self.statics, &self.table) {
+                    tracing::warn!(
+                        interface = name,
+                        "static routes name an interface that this host does not have yet"
+                    );
+                }
+                self.synced.send_replace(true);
+            }
+            next = if taken < EVENTS_PER_TURN { source.try_recv() } else { None };
+        }
+        self.flush(&mut batches).await?;
+        if links_changed { self.tell_statics().await } else { Ok(()) }
+    }
+
+    async fn flush(&self, batches: &mut Vec<RouteBatch>) -> Result<(), Gone> {
+        for batch in batches.drain(..) {
+            self.rib.urgent(Input::Routes(batch)).await?;
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: HostEvent) -> Vec<Input> {
+        for backend in &self.backends {
+            backend.host_event(&event);
+        }
+        self.say(&event);
+        let concerned: Vec<IpAddr> = match &event {
+            HostEvent::Address { address, .. } => vec![address.addr()],
+            HostEvent::LinkGone(_) => self.local.iter().copied().collect(),
+            _ => Vec::new(),
+        };
+        let inputs = self.table.handle(event);
+        for addr in concerned {
+            let present = self.table.is_local(addr);
+            let changed = if present { self.local.insert(addr) } else { self.local.remove(&addr) };
+            if changed {
+                for backend in &self.backends {
+                    backend.local_address(addr, present);
+                }
+                self.anycast.local_address(addr, present);
+            }
+        }
+        inputs
+    }
+
+    /// Tells people of a link that changed.
+    fn say(&self, event: &HostEvent) {
+        let (index, name, up): (IfIndex, String, bool) = match event {
+            HostEvent::Link(link) if self.table.link(link.index).is_none_or(|before| before.up != link.up) => {
+                (link.index, link.name.clone(), link.up)
+            }
+            HostEvent::LinkGone(index) => (*index, self.table.name_of(*index).unwrap_or_default().to_owned(), false),
+            _ => return,
+        };
+        tracing::debug!(interface = %name, up, "link");
+        self.events.send(What::Link { index, name, up });
+    }
+
+    /// Brings the RIB's configured routes to what the configuration and the interfaces say now.
+    async fn tell_statics(&mut self) -> Result<(), Gone> {
+        let wanted: BTreeMap<IpNet, Route> = self
+            .statics
+            .iter()
+            .filter_map(|route| Some((route.prefix, static_route(route, &|name| self.table.index_of(name))?)))
+            .collect();
+        let mut batch = RouteBatch::new(Source::Static);
+        for prefix in self.told.keys().filter(|prefix| !wanted.contains_key(prefix)) {
+            batch.remove(*prefix);
+        }
+        for (prefix, route) in &wanted {
+            if self.told.get(prefix) != Some(route) {
+                batch.add(*prefix, route.clone());
+            }
+        }
+        self.told = wanted;
+        if batch.changes.is_empty() {
+            return Ok(());
+        }
+        self.rib.urgent(Input::Routes(batch)).await
+    }
+}
+
+async fn recv(source: &mut Option<HostEvents>) -> Option<HostEvent> {
+    match source {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// `batch` behind `have`, with its indexes moved.
+fn append(have: &mut RouteBatch, batch: RouteBatch) {
+    let offset = u32::try_from(have.routes.len()).expect("a turn has few routes");
+    have.routes.extend(batch.routes);
+    have.changes.extend(batch.changes.into_iter().map(|mut change| {
+        change.route = change.route.map(|index| index + offset);
+        change
+    }));
+}
+
+/// The configured route as the RIB has it; `None` while the interface it names does not exist.
+fn static_route(route: &StaticRoute, index_of: &dyn Fn(&str) -> Option<IfIndex>) -> Option<Route> {
+    let next_hops = match &route.to {
+        StaticTo::Blackhole => NextHop::Discard(Discard::Blackhole).into(),
+        StaticTo::Interface(name) => NextHop::Interface(index_of(name)?).into(),
+        StaticTo::Via { gateways, interface } => {
+            let interface = match interface {
+                Some(name) => Some(index_of(name)?),
+                None => None,
+            };
+            let legs = gateways.iter().map(|addr| NextHop::Gateway { addr: *addr, interface, onlink: false }.into());
+            NextHopSet::new(legs)?
+        }
+    };
+    Some(Route { protocol: Protocol::Static, distance: route.distance, metric: Metric(0), tag: 0, next_hops })
+}
+
+/// The interfaces that configured routes name and the host does not have.
+fn missing_interfaces<'r>(statics: &'r [StaticRoute], table: &HostTable) -> BTreeSet<&'r str> {
+    statics
+        .iter()
+        .filter_map(|route| match &route.to {
+            StaticTo::Interface(name) | StaticTo::Via { interface: Some(name), .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .filter(|name| table.index_of(name).is_none())
+        .collect()
+}
