@@ -63,6 +63,8 @@ pub(crate) struct Backend {
     standalone: bool,
     cursor: Cursor,
     walk: Option<Walk>,
+    /// The data plane asked for the walk, so it is to hear when the walk is done, and may sweep.
+    walk_asked: bool,
     /// During a walk: the next batch is the journal's.
     journal_turn: bool,
     /// The position that the last batch brought the data plane to.
@@ -110,6 +112,7 @@ impl Rib {
             standalone,
             cursor: self.journal.now(),
             walk: filled.then(|| Walk { next: start(), to: None, then_to: None }),
+            walk_asked: false,
             journal_turn: false,
             told: position,
             acked: if filled { 0 } else { position },
@@ -179,6 +182,7 @@ impl Rib {
     /// The data plane lost its state, or wants to be sure.
     pub(crate) fn resync(&mut self, id: BackendId) {
         let Some(at) = self.backends.iter().position(|backend| backend.id == id) else { return };
+        self.backends[at].walk_asked = true;
         self.restart(at);
         self.recheck_all_awaited();
     }
@@ -209,9 +213,10 @@ impl Rib {
 
     /// Fills `delta` with the next at most `limit` changes for `backend`, after clearing it; returns true if more wait.
     ///
-    /// A data plane that has just been added to an empty table is not sent `walk_done`: when to sweep what an earlier run left
-    /// behind is its own machine's decision, which then asks by [`Input::FibResync`](crate::message::Input::FibResync).
-    /// Routes that were never told may be among those removed, after an overrun.
+    /// `walk_done` ends only a walk that was asked for by [`Input::FibResync`](crate::message::Input::FibResync). After an overrun
+    /// removals are told one by one, so nothing needs to be swept; and what an earlier run left in the data plane should be
+    /// swept only when the protocols have told everything, which the RIB cannot know: then ask. Routes that were never told
+    /// may be among those removed.
     pub fn pull_fib(&mut self, backend: BackendId, limit: usize, delta: &mut FibDelta) -> bool {
         delta.next_hops.clear();
         delta.routes.clear();
@@ -323,7 +328,7 @@ impl Rib {
                 // The journal has been read along, so the walk ends at its cursor.
                 backend.walk = None;
                 backend.told = backend.cursor.passed();
-                delta.walk_done = true;
+                delta.walk_done = std::mem::take(&mut backend.walk_asked);
             }
         }
     }

@@ -39,7 +39,7 @@ pub struct FibDelta {
     pub routes: Vec<FibRoute>,
     /// Next-hop objects to remove after the routes.
     pub unused: Vec<NextHopId>,
-    /// Set on the last batch of a full walk: whatever the data plane holds of ours and has not been told of since
+    /// Set on the last batch of a full walk that was asked for: whatever the data plane holds of ours and has not been told of since
     /// the walk began may be swept.
     pub walk_done: bool,
     /// The journal position this batch brings the data plane to.

@@ -1,4 +1,4 @@
-//! The table of destinations: a longest-prefix-match tree from prefix to slot, and a slab of [`Dest`]s.
+//! The table of destinations: a longest-prefix-match tree from prefix to slot, and a slab of destinations.
 //!
 //! The tree is `prefix-trie`'s `PrefixMap`. The classical structure here is a Patricia trie, one node per branching bit;
 //! since its version 0.9 `prefix-trie` is a *tree bitmap*, a multi-bit trie that takes five bits per node. It gives the same

@@ -529,7 +529,7 @@ fn runs(seeds: std::ops::RangeInclusive<u64>) {
         walks += run.planes.iter().map(|plane| plane.mirror.walks_done).sum::<usize>();
     }
     assert!(compared > 4_000 && tangled * 50 < compared, "{compared} compared, {tangled} too tangled");
-    assert!(overruns > 20 && walks > 20, "{overruns} overruns, {walks} walks: the readers had too easy a life");
+    assert!(overruns > 20 && walks > 3, "{overruns} overruns, {walks} walks: the readers had too easy a life");
 }
 
 // A hundred thousand operations, in two halves because test threads run beside each other.
