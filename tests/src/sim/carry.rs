@@ -127,7 +127,7 @@ impl World {
             Event::Reset(tcp, side) => self.on_reset(tcp, side),
             Event::Cut(tcp, side) => {
                 if self.tcps[tcp.0].end(side).state == EndState::Closing {
-                    self.forget(tcp, side);
+                    self.lose(tcp, side);
                     self.send_reset(tcp, side.other());
                 }
             }
@@ -276,7 +276,7 @@ impl World {
                 if matches!(chunk, Chunk::Fin) {
                     end.fin_seen = true;
                     if end.fin_sent && end.unsent.is_empty() {
-                        self.forget(tcp, side);
+                        self.lose(tcp, side);
                     }
                 }
                 return;
@@ -365,20 +365,20 @@ impl World {
                 let (owner, conn) = (end.owner, end.conn);
                 self.clock.after(Duration::ZERO, Event::Refused(owner, conn));
             }
-            EndState::Open => self.lose(tcp, side),
-            EndState::Closing => self.forget(tcp, side),
+            EndState::Open | EndState::Closing => self.lose(tcp, side),
             EndState::Gone => {}
         }
     }
 
-    /// The speaker learns that its connection has ended.
+    /// The speaker learns that its connection is no more.
     fn lose(&mut self, tcp: TcpId, side: Side) {
         let (owner, conn) = {
             let end = self.tcps[tcp.0].end(side);
             (end.owner, end.conn)
         };
         self.forget(tcp, side);
-        if self.nodes[owner.node].life == owner && self.nodes[owner.node].conns.remove(&conn).is_some() {
+        if self.nodes[owner.node].life == owner {
+            self.nodes[owner.node].conns.remove(&conn);
             self.tell_node(owner.node, Input::Closed { conn });
         }
     }

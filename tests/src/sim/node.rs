@@ -22,6 +22,10 @@ use super::tcp::{Side, TcpId};
 /// The one data plane.
 pub const PLANE: BackendId = BackendId(0);
 
+/// What an earlier life left in the data plane is swept this long after a start: the sessions have had time to come back, and until
+/// then it forwards as before.
+const SWEEP_AFTER: Duration = Duration::from_secs(15);
+
 /// Changes pulled for the data plane at once: small, so that batches are seen half done.
 const PULL: usize = 16;
 
@@ -52,6 +56,8 @@ pub struct Machines {
     pub rib: Rib,
     /// The way to the data plane.
     pub sync: Sync,
+    /// When what an earlier life left in the data plane is swept, if that is still to come.
+    pub sweep_at: Option<Instant>,
     bgp_out: Vec<bgp::Output>,
     rib_out: Vec<rib::message::Output>,
     sync_out: sync::Outbox,
@@ -158,7 +164,15 @@ impl Node {
         rib.add_standalone_backend(PLANE);
         let sync = Sync::new(PLANE, Box::new(MemoryBackend::new(self.plane.clone())));
         let sync_out = sync::Outbox::default();
-        self.machines = Some(Machines { speaker, rib, sync, bgp_out, rib_out: Vec::new(), sync_out });
+        self.machines = Some(Machines {
+            speaker,
+            rib,
+            sync,
+            sweep_at: Some(now + SWEEP_AFTER),
+            bgp_out,
+            rib_out: Vec::new(),
+            sync_out,
+        });
         for port in self.ports.clone() {
             self.tell_port(now, &port);
         }
@@ -220,6 +234,10 @@ impl Node {
             if machines.speaker.deadline().is_some_and(|at| at <= now) {
                 machines.speaker.handle(now, bgp::Input::Work, &mut machines.bgp_out);
             }
+            if machines.sweep_at.is_some_and(|at| at <= now) {
+                machines.sweep_at = None;
+                machines.rib.handle(now, rib::message::Input::FibResync(PLANE), &mut machines.rib_out);
+            }
             if machines.sync.has_work() || machines.sync.deadline().is_some_and(|at| at <= now) {
                 machines.sync.handle(now, sync::Input::Tick, &mut machines.sync_out);
             }
@@ -232,14 +250,14 @@ impl Node {
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         let machines = self.machines.as_ref()?;
         let work = machines.sync.has_work().then_some(now);
-        [machines.speaker.deadline(), machines.sync.deadline(), work].into_iter().flatten().min()
+        [machines.speaker.deadline(), machines.sync.deadline(), work, machines.sweep_at].into_iter().flatten().min()
     }
 
     /// Moves outputs to the machine they are for until there are none, as the daemon's channels do; what is for the network comes
     /// back.
     pub fn pump(&mut self, now: Instant) -> Vec<bgp::Output> {
         let mut network = Vec::new();
-        let Some(Machines { speaker, rib, sync, bgp_out, rib_out, sync_out }) = &mut self.machines else {
+        let Some(Machines { speaker, rib, sync, bgp_out, rib_out, sync_out, .. }) = &mut self.machines else {
             return network;
         };
         loop {

@@ -282,9 +282,12 @@ impl World {
         self.activity + self.nodes.iter().map(|node| node.activity).sum::<u64>()
     }
 
-    /// A session that stands and should not, or the other way round.
+    /// What is not yet as it must be: a sweep to come, a session that stands and should not, or the other way round.
     fn unsettled(&self) -> Option<String> {
         for node in &self.nodes {
+            if node.machines.as_ref().is_some_and(|machines| machines.sweep_at.is_some()) {
+                return Some(format!("{} has not swept its data plane yet", node.name));
+            }
             for port in &node.ports {
                 let link = &self.links[port.link];
                 let alive = link.nodes.iter().all(|end| self.nodes[*end].machines.is_some());
