@@ -63,7 +63,7 @@ pub(super) struct Link {
     pub(super) close: Notify,
     /// To be closed as soon as everything is sent.
     pub(super) closing: Cell<bool>,
-    /// Lost: nothing more can be sent.
+    /// No more: the speaker has been told.
     pub(super) gone: Cell<bool>,
     /// The task that dials, then the one that reads.
     pub(super) task: RefCell<Option<AbortHandle>>,
@@ -182,12 +182,15 @@ impl Carrier {
         self.arm(state);
     }
 
-    /// The connection has ended from the other side or failed; known only once.
-    pub(super) fn lost(self: &Rc<Self>, conn: ConnId) {
-        let link = self.state.borrow_mut().links.remove(&conn);
-        if let Some(link) = link {
-            link.gone.set(true);
+    /// The connection is no more: it ended from the other side, failed, or was closed and its last octets are sent or given up.
+    /// The speaker is told once.
+    pub(super) fn lost(self: &Rc<Self>, conn: ConnId, link: &Link) {
+        if !link.gone.replace(true) {
+            self.state.borrow_mut().links.remove(&conn);
             link.wake.notify_one();
+            if let Some(task) = link.task.borrow_mut().take() {
+                task.abort();
+            }
             self.handle(Input::Closed { conn });
         }
     }
@@ -485,7 +488,7 @@ impl Carrier {
     /// Starts the tasks of a connection that stands.
     pub(super) fn start(self: &Rc<Self>, conn: ConnId, link: &Rc<Link>, stream: TcpStream) {
         let stream = Rc::new(stream);
-        let reader = connection::read(Rc::clone(self), conn, Rc::clone(&stream));
+        let reader = connection::read(Rc::clone(self), conn, Rc::clone(link), Rc::clone(&stream));
         *link.task.borrow_mut() = Some(spawn_local(reader).abort_handle());
         let writer = connection::write(Rc::clone(self), conn, Rc::clone(link), stream);
         spawn_local(writer);

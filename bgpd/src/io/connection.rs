@@ -86,7 +86,7 @@ pub(super) async fn dial(
 }
 
 /// Reads until the connection ends. Aborted when it is being closed.
-pub(super) async fn read(carrier: Rc<Carrier>, conn: ConnId, stream: Rc<TcpStream>) {
+pub(super) async fn read(carrier: Rc<Carrier>, conn: ConnId, link: Rc<Link>, stream: Rc<TcpStream>) {
     let mut leftover = BytesMut::new();
     loop {
         carrier.rib_has_room().await;
@@ -111,7 +111,7 @@ pub(super) async fn read(carrier: Rc<Carrier>, conn: ConnId, stream: Rc<TcpStrea
         leftover = carrier.put_buffer(buf);
         tokio::task::yield_now().await;
     }
-    carrier.lost(conn);
+    carrier.lost(conn, &link);
 }
 
 /// Writes what the speaker has for the connection until it ends or is closed.
@@ -124,11 +124,13 @@ pub(super) async fn write(carrier: Rc<Carrier>, conn: ConnId, link: Rc<Link>, st
             link.close.notified().await;
             tokio::time::sleep(close_timeout).await;
         } => {}
-        sent = send(&carrier, conn, &link, &stream) => match sent {
-            Ok(()) if link.closing.get() => finish(&stream, close_timeout).await,
-            _ => carrier.lost(conn),
-        },
+        sent = send(&carrier, conn, &link, &stream) => {
+            if sent.is_ok() && link.closing.get() {
+                finish(&stream, close_timeout).await;
+            }
+        }
     }
+    carrier.lost(conn, &link);
 }
 
 /// Sends until the connection is to be closed and nothing is left, or it is gone.
