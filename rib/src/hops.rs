@@ -13,9 +13,10 @@ use crate::table::Key;
 use crate::track::Dep;
 
 /// Up to this many prefixes a set knows its users by name, so that when it becomes usable or unusable they are selected
-/// anew at once. Beyond, the whole table is walked instead: a list would cost at least 8 octets per candidate (10 MB at
-/// 1.2 million) and its upkeep on every change, while the walk, a linear scan of the slab, takes some milliseconds for all
-/// sets that changed together, and such a set's users are a good part of the table anyway.
+/// anew at once. Beyond, the whole table is walked instead, in slices. A list of all users would cost at least 8 octets per
+/// candidate (10 MB at 1.2 million) and its upkeep on every change; the walk is a linear scan of the slab, once for all sets
+/// that changed together (1.16 million destinations: 45 ms beside eight busy builders on two cores, and 190 ms when every one
+/// of them changes), and the users of such a set are a good part of the table anyway.
 const USERS_BY_NAME: usize = 16;
 
 /// Data planes by number, as bits.

@@ -23,7 +23,7 @@ pub mod message;
 pub mod nexthop;
 pub mod query;
 mod resolve;
-pub mod rib;
+mod rib;
 pub mod route;
 mod select;
 mod slab;

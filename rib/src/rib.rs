@@ -39,8 +39,8 @@ impl Default for RibConfig {
     }
 }
 
-/// Work of one `handle`, in changed prefixes: at some 150 ns each it lasts well under 200 µs.
-const WORK_PER_CALL: usize = 1024;
+/// Work of one `handle`, in changed prefixes: at 150 to 400 ns each it is meant to last under 200 µs.
+const WORK_PER_CALL: usize = 512;
 /// Changes of one source before the next source has its turn.
 const TURN: usize = 128;
 /// Places that can be looked at for the price of one changed prefix.
@@ -48,7 +48,7 @@ const PLACES_PER_UNIT: usize = 16;
 /// The price of resolving a set, beside one for every prefix read.
 const RESOLVE_UNITS: usize = 3;
 /// Removed destinations freed by one `handle`.
-const GRAVES_PER_CALL: usize = 2 * WORK_PER_CALL;
+const GRAVES_PER_CALL: usize = WORK_PER_CALL;
 
 /// Work of a source that waits its turn.
 #[derive(Debug)]
