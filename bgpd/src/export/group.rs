@@ -176,11 +176,22 @@ impl Group {
         self.lots[lot_of(family)].told.get(dest).is_some()
     }
 
+    /// The id will mean another prefix.
+    pub fn forget(&mut self, family: AddressFamily, dest: DestId) {
+        self.lots[lot_of(family)].urgent_after.remove(&dest);
+    }
+
     /// The path that `peer` was told of last: its attributes after import, and whose it is.
     #[must_use]
     pub fn told(&self, family: AddressFamily, dest: DestId, peer: PeerIndex) -> Option<(AttrId, PeerIndex)> {
         let told = self.lots[lot_of(family)].told.get(dest)?;
         (told.source != peer).then_some((told.attr, told.source))
+    }
+
+    /// Destinations told in both families, for finding leaks in tests.
+    #[cfg(test)]
+    pub(crate) fn told_len(&self) -> usize {
+        self.lots.iter().map(|lot| lot.told.len()).sum()
     }
 
     /// Prefixes that `peer` was told, and UPDATEs it has taken.
@@ -248,6 +259,8 @@ impl Group {
         }
         let mut left = self.run_journal(tables, budget);
         self.run_local(tables);
+        let lot = &mut self.lots[lot_of(F::FAMILY)];
+        lot.forced &= lot.walk.is_some();
         left = self.run_dump(tables, left);
         self.end_of_rib(F::FAMILY);
         left
@@ -267,7 +280,6 @@ impl Group {
                 }
                 Some(_) => {
                     lot.walk = None;
-                    lot.forced = false;
                     continue;
                 }
                 None => match tables.shard.read(&mut lot.cursor) {

@@ -459,12 +459,13 @@ impl<F: Key> Shard<F> {
     }
 
     /// Frees destinations without paths that nobody was told of; `told` asks the readers. Does nothing while there is
-    /// little to gain.
-    pub fn free_tombs(&mut self, idle: bool, told: impl Fn(DestId) -> bool) {
+    /// little to gain. Returns the freed ids that had routes of our own.
+    pub fn free_tombs(&mut self, idle: bool, told: impl Fn(DestId) -> bool) -> Vec<DestId> {
+        let mut freed = Vec::new();
         if self.tombs.is_empty()
             || !(idle && self.tombs.len() > self.tombs_kept || self.tombs.len() > 2 * self.tombs_kept + 4096)
         {
-            return;
+            return freed;
         }
         let mut tombs = std::mem::take(&mut self.tombs);
         tombs.retain(|&id| {
@@ -477,6 +478,9 @@ impl<F: Key> Shard<F> {
                 return true;
             }
             let hash = F::hash(record.prefix, self.seed);
+            if record.flags & LOCAL != 0 {
+                freed.push(DestId(id));
+            }
             record.flags = FREE;
             self.index.remove(hash, id);
             self.free_dests.push(id);
@@ -491,6 +495,7 @@ impl<F: Key> Shard<F> {
             self.paths = Vec::new();
             self.free_path = NIL;
         }
+        freed
     }
 
     /// The best path.

@@ -68,7 +68,7 @@ impl Feed {
                 match last {
                     Some((known, index)) if known == key && !best.is_multipath() => index,
                     _ => {
-                        let index = if best.is_multipath() {
+                        if best.is_multipath() {
                             add(batch, route(context, shard, dest, best.imported, internal))
                         } else {
                             let index = *self
@@ -77,8 +77,7 @@ impl Feed {
                                 .or_insert_with(|| add(batch, route(context, shard, dest, best.imported, internal)));
                             last = Some((key, index));
                             index
-                        };
-                        index
+                        }
                     }
                 }
             });

@@ -116,13 +116,12 @@ pub(super) fn import(
     errors: &mut Vec<String>,
 ) -> Import {
     let filter = match compile(speaker, &config.import, errors) {
-        Compiled::All => ImportFilter::All,
         Compiled::Chain(chain) => ImportFilter::Chain(chain),
         // RFC 8212 §2.
         Compiled::Unset if speaker.require_policy && kind(negotiated, config) == PeerKind::External => {
             ImportFilter::NoPolicy
         }
-        Compiled::Unset => ImportFilter::All,
+        Compiled::All | Compiled::Unset => ImportFilter::All,
     };
     Import {
         decode: negotiated.decode_context(),
@@ -144,10 +143,9 @@ pub(super) fn profile(
 ) -> ExportProfile {
     let kind = kind(negotiated, config);
     let filter = match compile(speaker, &config.export, errors) {
-        Compiled::All => Filter::All,
         Compiled::Chain(chain) => Filter::Chain(chain),
         Compiled::Unset if speaker.require_policy && kind == PeerKind::External => Filter::ServicesOnly,
-        Compiled::Unset => Filter::All,
+        Compiled::All | Compiled::Unset => Filter::All,
     };
     let reads_neighbor = matches!(&filter, Filter::Chain(chain) if chain.reads_neighbor());
     let (own_v4, own_v6) = own_addresses(negotiated.local.ip().to_canonical(), speaker.router_id);

@@ -495,8 +495,11 @@ impl Tables {
 
     fn free_tombs<F: InTables>(&mut self, idle: bool) {
         let groups = &self.groups;
-        F::shard_mut(&mut self.shards)
+        let freed = F::shard_mut(&mut self.shards)
             .free_tombs(idle, |dest| groups.iter().flatten().any(|group| group.has_told(F::FAMILY, dest)));
+        for dest in freed {
+            self.groups.iter_mut().flatten().for_each(|group| group.forget(F::FAMILY, dest));
+        }
     }
 
     /// One slice of the walk; true if it is not over.

@@ -1,1 +1,5 @@
+//! Stories of whole speakers: what neighbors say, what others are told, what the RIB gets.
 
+mod oracle;
+mod rig;
+mod stories;

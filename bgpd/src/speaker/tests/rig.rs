@@ -1,0 +1,470 @@
+//! A speaker among hand-played neighbors: octets in, octets out, a RIB that knows the way to nearly everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use ipnet::IpNet;
+use rib::message::{Reach, Reachability};
+use rib::{AddressFamily, Metric, Protocol, Route, V4, V6};
+
+use crate::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
+use crate::policy::PolicySet;
+use crate::session::ConnId;
+use crate::speaker::message::{Event, Input, LocalBatch, LocalRoute, Output, Query, Reply};
+use crate::speaker::{Progress, Speaker};
+use crate::wire::attr::{
+    self, AsPath, DecodeContext, EncodeContext, NextHopAttr, Origin, PathAttributes, PeerKind, Segment, SegmentKind,
+    Target,
+};
+use crate::wire::capability::Capability;
+use crate::wire::header::{self, HEADER_LEN, MessageType};
+use crate::wire::nlri::PrefixIter;
+use crate::wire::open::Open;
+use crate::wire::update::{self, Packing};
+
+pub(crate) const OUR_AS: u32 = 64512;
+
+/// The one way to read a clock in these tests: time moves only when a test moves it.
+#[allow(clippy::disallowed_methods)] // A starting point is all that is taken from it.
+fn start_of_time() -> Instant {
+    Instant::now()
+}
+
+/// A neighbor played by hand.
+pub(crate) struct Fake {
+    pub(crate) address: IpAddr,
+    pub(crate) asn: u32,
+    pub(crate) conn: ConnId,
+    pub(crate) kind: PeerKind,
+    /// What it was told and not yet told otherwise.
+    pub(crate) view: BTreeMap<IpNet, PathAttributes>,
+    pub(crate) end_of_rib: BTreeSet<AddressFamily>,
+    pub(crate) notifications: usize,
+    pub(crate) updates: usize,
+    pub(crate) refreshes: usize,
+    /// It does not read.
+    pub(crate) deaf: bool,
+    up: bool,
+}
+
+pub(crate) struct Rig {
+    pub(crate) speaker: Speaker,
+    pub(crate) config: SpeakerConfig,
+    pub(crate) now: Instant,
+    pub(crate) fakes: Vec<Fake>,
+    pub(crate) rib: BTreeMap<IpNet, Route>,
+    /// The way to these; others are reached at cost 0.
+    pub(crate) metric: BTreeMap<IpAddr, Option<u32>>,
+    pub(crate) tracked: BTreeSet<IpAddr>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) finished: bool,
+    out: Vec<Output>,
+    next_conn: u64,
+}
+
+pub(crate) fn neighbor(n: u8, asn: u32) -> NeighborConfig {
+    NeighborConfig {
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)),
+        port: 179,
+        remote_as: RemoteAs::Number(asn),
+        local_asn: None,
+        local_address: None,
+        description: String::new(),
+        passive: true,
+        enabled: true,
+        hold_time: Duration::from_secs(90),
+        connect_retry: Duration::from_secs(5),
+        families: vec![AddressFamily::Ipv4, AddressFamily::Ipv6],
+        import: PolicyRef::Chain(vec!["accept".into()]),
+        export: PolicyRef::Chain(vec!["accept".into()]),
+        adj_in: AdjInKeep::All,
+        next_hop_self: false,
+        route_reflector_client: false,
+        extended_messages: true,
+        multihop: None,
+    }
+}
+
+pub(crate) fn config(neighbors: Vec<NeighborConfig>) -> SpeakerConfig {
+    SpeakerConfig {
+        asn: OUR_AS,
+        router_id: Ipv4Addr::new(10, 0, 0, 100),
+        cluster_id: Ipv4Addr::new(10, 0, 0, 100),
+        require_policy: true,
+        multipath_ebgp: 1,
+        multipath_ibgp: 1,
+        distance_ebgp: 20,
+        distance_ibgp: 200,
+        startup_delay: Duration::ZERO,
+        shutdown_message: String::new(),
+        policies: Arc::new(PolicySet::default()),
+        neighbors,
+        seed: 7,
+    }
+}
+
+pub(crate) fn net(text: &str) -> IpNet {
+    text.parse().expect("tests write prefixes correctly")
+}
+
+/// Attributes with this AS_PATH and next hop.
+pub(crate) fn attributes(path: &[u32], next_hop: &str) -> PathAttributes {
+    let asns = path.iter().copied().collect();
+    let next_hop = match next_hop.parse().expect("tests write addresses correctly") {
+        IpAddr::V4(addr) => NextHopAttr::V4(addr),
+        IpAddr::V6(global) => NextHopAttr::V6 { global, link_local: None },
+    };
+    PathAttributes {
+        origin: Origin::Igp,
+        as_path: AsPath {
+            segments: if path.is_empty() {
+                Default::default()
+            } else {
+                smallvec::smallvec![Segment { kind: SegmentKind::Sequence, asns }]
+            },
+        },
+        next_hop,
+        med: None,
+        local_pref: None,
+        atomic_aggregate: false,
+        aggregator: None,
+        communities: Vec::new(),
+        extended_communities: Vec::new(),
+        large_communities: Vec::new(),
+        originator_id: None,
+        cluster_list: Vec::new(),
+        only_to_customer: None,
+        unknown: Vec::new(),
+    }
+}
+
+pub(crate) fn service() -> LocalRoute {
+    LocalRoute {
+        protocol: Protocol::Service,
+        med: None,
+        prepend: 0,
+        communities: Vec::new(),
+        large_communities: Vec::new(),
+        extended_communities: Vec::new(),
+        next_hop: None,
+    }
+}
+
+/// An UPDATE that announces `prefixes` with `attributes`, or withdraws them.
+pub(crate) fn update(kind: PeerKind, prefixes: &[IpNet], attributes: Option<&PathAttributes>) -> BytesMut {
+    let mut buf = BytesMut::new();
+    let v4: Vec<_> = prefixes.iter().filter_map(|p| if let IpNet::V4(p) = p { Some((0, *p)) } else { None }).collect();
+    let v6: Vec<_> = prefixes.iter().filter_map(|p| if let IpNet::V6(p) = p { Some((0, *p)) } else { None }).collect();
+    let (p4, p6) = (Packing::new(AddressFamily::Ipv4), Packing::new(AddressFamily::Ipv6));
+    let Some(attributes) = attributes else {
+        update::encode_unreach::<V4>(v4, &p4, &mut buf);
+        update::encode_unreach::<V6>(v6, &p6, &mut buf);
+        return buf;
+    };
+    let mut encoded = BytesMut::new();
+    if !v4.is_empty() {
+        attributes.encode(&mut encoded, &EncodeContext { as4: true, peer: kind, plain: true });
+        update::encode_reach::<V4>(&encoded, &attributes.next_hop, v4, &p4, &mut buf).expect("fits");
+    }
+    encoded.clear();
+    if !v6.is_empty() {
+        attributes.encode(&mut encoded, &EncodeContext { as4: true, peer: kind, plain: false });
+        update::encode_reach::<V6>(&encoded, &attributes.next_hop, v6, &p6, &mut buf).expect("fits");
+    }
+    buf
+}
+
+impl Rig {
+    /// A speaker with these neighbors; none has connected.
+    pub(crate) fn new(config: SpeakerConfig) -> Self {
+        let now = start_of_time();
+        let mut out = Vec::new();
+        let speaker = Speaker::new(now, config.clone(), &mut out);
+        Self {
+            speaker,
+            config,
+            now,
+            fakes: Vec::new(),
+            rib: BTreeMap::new(),
+            metric: BTreeMap::new(),
+            tracked: BTreeSet::new(),
+            events: Vec::new(),
+            finished: false,
+            out,
+            next_conn: 0,
+        }
+    }
+
+    /// A speaker with these neighbors, all sessions established and quiet.
+    pub(crate) fn up(config: SpeakerConfig) -> Self {
+        let mut rig = Self::new(config);
+        for at in 0..rig.config.neighbors.len() {
+            rig.connect(at);
+        }
+        rig.settle();
+        rig
+    }
+
+    /// The neighbor with this place in the configuration connects and opens.
+    pub(crate) fn connect(&mut self, at: usize) {
+        let neighbor = &self.config.neighbors[at];
+        let RemoteAs::Number(asn) = neighbor.remote_as else { panic!("tests name AS numbers") };
+        let kind = if asn == OUR_AS { PeerKind::Internal } else { PeerKind::External };
+        let conn = ConnId::accepted(self.next_conn);
+        self.next_conn += 1;
+        let fake = Fake {
+            address: neighbor.address,
+            asn,
+            conn,
+            kind,
+            view: BTreeMap::new(),
+            end_of_rib: BTreeSet::new(),
+            notifications: 0,
+            updates: 0,
+            refreshes: 0,
+            deaf: false,
+            up: true,
+        };
+        let IpAddr::V4(router_id) = neighbor.address else { panic!("tests use IPv4 transport") };
+        let mut capabilities: Vec<Capability> =
+            neighbor.families.iter().map(|family| Capability::MultiProtocol((*family).into())).collect();
+        capabilities.extend([Capability::RouteRefresh, Capability::FourOctetAs(asn), Capability::ExtendedMessages]);
+        let open = Open { asn, hold_secs: 90, router_id, capabilities };
+        match self.fakes.iter().position(|known| known.address == fake.address) {
+            Some(known) => self.fakes[known] = fake,
+            None => self.fakes.push(fake),
+        }
+        let remote = SocketAddr::new(neighbor.address, 40_000);
+        let local = "10.0.0.100:179".parse().expect("an address");
+        self.input(Input::Accepted { conn, remote, local });
+        let mut octets = BytesMut::from(&open.to_bytes()[..]);
+        octets.extend_from_slice(&header::keepalive());
+        self.octets(conn, octets);
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        self.speaker.handle(self.now, input, &mut self.out);
+    }
+
+    fn octets(&mut self, conn: ConnId, mut octets: BytesMut) {
+        while self.speaker.receive(self.now, conn, &mut octets, &mut self.out) == Progress::More {}
+    }
+
+    fn at(&self, n: u8) -> usize {
+        self.fakes.iter().position(|f| f.address == IpAddr::V4(Ipv4Addr::new(10, 0, 0, n))).expect("a known neighbor")
+    }
+
+    pub(crate) fn fake(&mut self, n: u8) -> &mut Fake {
+        let at = self.at(n);
+        &mut self.fakes[at]
+    }
+
+    pub(crate) fn send(&mut self, n: u8, octets: BytesMut) -> &mut Self {
+        let conn = self.fake(n).conn;
+        self.octets(conn, octets);
+        self
+    }
+
+    pub(crate) fn announce(&mut self, n: u8, prefix: &str, attributes: &PathAttributes) -> &mut Self {
+        let kind = self.fake(n).kind;
+        self.send(n, update(kind, &[net(prefix)], Some(attributes)))
+    }
+
+    pub(crate) fn withdraw(&mut self, n: u8, prefix: &str) -> &mut Self {
+        let kind = self.fake(n).kind;
+        self.send(n, update(kind, &[net(prefix)], None))
+    }
+
+    pub(crate) fn local(&mut self, prefix: &str, route: Option<LocalRoute>) -> &mut Self {
+        self.input(Input::Local(LocalBatch { changes: vec![(net(prefix), route.map(Arc::new))] }));
+        self
+    }
+
+    /// The neighbor's connection fails.
+    pub(crate) fn lose(&mut self, n: u8) -> &mut Self {
+        let fake = self.fake(n);
+        fake.up = false;
+        fake.view.clear();
+        let conn = fake.conn;
+        self.input(Input::Closed { conn });
+        self
+    }
+
+    /// The way to `addr` is there or not from now on.
+    pub(crate) fn reach(&mut self, addr: &str, metric: Option<u32>) -> &mut Self {
+        let addr = addr.parse().expect("an address");
+        self.metric.insert(addr, metric);
+        self.input(Input::Reach(vec![Reachability { addr, reach: metric.map(way) }]));
+        self
+    }
+
+    /// Runs everything until nothing moves: work, the RIB's answers, and every neighbor that reads.
+    pub(crate) fn settle(&mut self) -> &mut Self {
+        loop {
+            let mut moved = !self.out.is_empty();
+            for output in std::mem::take(&mut self.out) {
+                self.output(output);
+            }
+            for at in 0..self.fakes.len() {
+                moved |= !self.fakes[at].deaf && self.read(at, usize::MAX);
+            }
+            if self.speaker.deadline().is_some_and(|deadline| deadline <= self.now) {
+                self.input(Input::Work);
+                moved = true;
+            }
+            if !moved {
+                return self;
+            }
+        }
+    }
+
+    pub(crate) fn later(&mut self, by: Duration) -> &mut Self {
+        self.now += by;
+        self.input(Input::Work);
+        self.settle()
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Rib(batch) => {
+                for change in batch.changes {
+                    match change.route {
+                        Some(route) => self.rib.insert(change.prefix, batch.routes[route as usize].clone()),
+                        None => self.rib.remove(&change.prefix),
+                    };
+                }
+            }
+            Output::Track { add, remove } => {
+                let states = add
+                    .iter()
+                    .map(|addr| Reachability {
+                        addr: *addr,
+                        reach: self.metric.get(addr).copied().unwrap_or(Some(0)).map(way),
+                    })
+                    .collect();
+                for addr in &remove {
+                    assert!(self.tracked.remove(addr), "only tracked addresses are let go");
+                }
+                for addr in add {
+                    assert!(self.tracked.insert(addr), "an address is tracked once");
+                }
+                self.input(Input::Reach(states));
+            }
+            Output::Event(event) => self.events.push(event),
+            Output::Close { conn } => {
+                if let Some(at) = self.fakes.iter().position(|fake| fake.conn == conn) {
+                    while self.read(at, usize::MAX) {}
+                    self.fakes[at].up = false;
+                    self.fakes[at].view.clear();
+                }
+            }
+            Output::Finished => self.finished = true,
+            Output::Connect { .. } | Output::Writable { .. } => {}
+        }
+    }
+
+    /// The neighbor reads about so many octets; true if there were any.
+    pub(crate) fn read(&mut self, at: usize, octets: usize) -> bool {
+        let mut pieces = Vec::new();
+        self.speaker.transmit(self.fakes[at].conn, octets, &mut pieces);
+        for piece in &pieces {
+            let mut rest = &piece[..];
+            while !rest.is_empty() {
+                let head = header::decode(rest, true).expect("valid header").expect("whole messages");
+                assert!(head.length <= rest.len(), "pieces are whole messages");
+                let (message, after) = rest.split_at(head.length);
+                rest = after;
+                self.fakes[at].message(head.kind, &message[HEADER_LEN..]);
+            }
+        }
+        !pieces.is_empty()
+    }
+
+    pub(crate) fn view(&self, query: &Query) -> Reply {
+        self.speaker.view(self.now, query)
+    }
+
+    /// The AS_PATH that neighbor `n` was told for `prefix`.
+    pub(crate) fn told(&mut self, n: u8, prefix: &str) -> Option<Vec<u32>> {
+        let told = self.fake(n).view.get(&net(prefix))?;
+        Some(told.as_path.segments.iter().flat_map(|segment| segment.asns.iter().copied()).collect())
+    }
+
+    /// Every user of an attribute set accounted for: paths (two each) and told entries.
+    pub(crate) fn assert_no_leak(&self) {
+        let tables = &self.speaker.tables;
+        let mut users = 0;
+        let mut count = |received: crate::intern::AttrId, imported: crate::intern::AttrId| {
+            users += u64::from(received.is_some()) + u64::from(imported.is_some());
+        };
+        for dest in (0..tables.shards.v4.end()).map(crate::locrib::DestId).filter(|d| tables.shards.v4.is_used(*d)) {
+            tables.shards.v4.paths(dest).for_each(|(_, path)| count(path.received, path.imported));
+        }
+        for dest in (0..tables.shards.v6.end()).map(crate::locrib::DestId).filter(|d| tables.shards.v6.is_used(*d)) {
+            tables.shards.v6.paths(dest).for_each(|(_, path)| count(path.received, path.imported));
+        }
+        users += tables.groups.iter().flatten().map(|group| group.told_len() as u64).sum::<u64>();
+        assert_eq!(tables.store.users(), users, "users of attribute sets");
+    }
+}
+
+fn way(metric: u32) -> Reach {
+    Reach { metric: Metric(metric), protocol: Protocol::Static, connected: false }
+}
+
+impl Fake {
+    fn message(&mut self, kind: MessageType, body: &[u8]) {
+        match kind {
+            MessageType::Update => self.update(body),
+            MessageType::Notification => self.notifications += 1,
+            MessageType::RouteRefresh => self.refreshes += 1,
+            _ => {}
+        }
+    }
+
+    fn update(&mut self, body: &[u8]) {
+        self.updates += 1;
+        let body = update::split(body).expect("a valid UPDATE");
+        if let Some(family) = body.end_of_rib() {
+            self.end_of_rib.extend(family.unicast());
+            return;
+        }
+        let scan = attr::scan(body.attributes).expect("valid attributes");
+        for prefix in prefixes(AddressFamily::Ipv4, body.withdrawn) {
+            self.view.remove(&prefix);
+        }
+        if let Some(unreach) = scan.mp_unreach {
+            for prefix in prefixes(unreach.family.unicast().expect("a known family"), unreach.nlri) {
+                self.view.remove(&prefix);
+            }
+        }
+        let context = DecodeContext::new(self.kind);
+        if !body.nlri.is_empty() {
+            let decoded = attr::decode(&scan, &context, Target::Plain).expect("attributes without fault");
+            assert!(decoded.discarded.is_empty(), "{:?}", decoded.discarded);
+            for prefix in prefixes(AddressFamily::Ipv4, body.nlri) {
+                self.view.insert(prefix, decoded.attributes.clone());
+            }
+        }
+        if let Some(reach) = scan.mp_reach {
+            let decoded = attr::decode(&scan, &context, Target::Mp).expect("attributes without fault");
+            for prefix in prefixes(reach.family.unicast().expect("a known family"), reach.nlri) {
+                self.view.insert(prefix, decoded.attributes.clone());
+            }
+        }
+    }
+}
+
+fn prefixes(family: AddressFamily, field: &[u8]) -> Vec<IpNet> {
+    match family {
+        AddressFamily::Ipv4 => {
+            PrefixIter::<V4>::new(field, false).map(|prefix| IpNet::V4(prefix.expect("valid NLRI").1)).collect()
+        }
+        AddressFamily::Ipv6 => {
+            PrefixIter::<V6>::new(field, false).map(|prefix| IpNet::V6(prefix.expect("valid NLRI").1)).collect()
+        }
+    }
+}
