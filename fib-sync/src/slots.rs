@@ -11,6 +11,9 @@ use rib::{FibFault, Forwarding, IfIndex, NextHopId, NextHopOp};
 use crate::backend::{Installed, MAX_NEXT_HOPS};
 use crate::mirror::Slot;
 
+/// Numbers from here on stand for held routes without an object, by what they mean; no data plane ever sees them.
+const PLAIN: u32 = MAX_NEXT_HOPS - (1 << 16);
+
 /// Never means anything: routes found with an object that contradicts itself hang here until written anew.
 pub(crate) const UNKNOWN: Slot = Slot(0);
 
@@ -27,15 +30,13 @@ enum Owner {
 struct Info {
     owner: Owner,
     forwarding: Option<Forwarding>,
-    /// The data plane has an object of this number; else routes carry their forwarding themselves.
-    object: bool,
     /// The data plane dropped the object and the routes on it.
     lost: bool,
     /// The data plane refused the present meaning.
     fault: Option<FibFault>,
 }
 
-const FREE: Info = Info { owner: Owner::Free, forwarding: None, object: false, lost: false, fault: None };
+const FREE: Info = Info { owner: Owner::Free, forwarding: None, lost: false, fault: None };
 
 struct Known {
     forwarding: Forwarding,
@@ -56,13 +57,20 @@ pub(crate) struct Slots {
     ids: HashMap<NextHopId, Known, FixedState>,
     infos: Vec<Info>,
     free: Vec<u32>,
-    /// Slots of held routes without an object, by what they mean.
-    plain: HashMap<Forwarding, Slot, FixedState>,
+    /// What held routes without an object mean, from [`PLAIN`] on, and the way back.
+    plain: Vec<Forwarding>,
+    plain_numbers: HashMap<Forwarding, Slot, FixedState>,
 }
 
 impl Slots {
     pub(crate) fn new() -> Self {
-        Self { ids: HashMap::default(), infos: vec![FREE], free: Vec::new(), plain: HashMap::default() }
+        Self {
+            ids: HashMap::default(),
+            infos: vec![FREE],
+            free: Vec::new(),
+            plain: Vec::new(),
+            plain_numbers: HashMap::default(),
+        }
     }
 
     /// Number of objects the RIB uses.
@@ -70,8 +78,8 @@ impl Slots {
         self.ids.len()
     }
 
-    fn info(&self, slot: Slot) -> &Info {
-        &self.infos[slot.0 as usize]
+    fn info(&self, slot: Slot) -> Option<&Info> {
+        self.infos.get(slot.0 as usize)
     }
 
     fn info_mut(&mut self, slot: Slot) -> &mut Info {
@@ -79,7 +87,10 @@ impl Slots {
     }
 
     pub(crate) fn forwarding(&self, slot: Slot) -> Option<&Forwarding> {
-        self.info(slot).forwarding.as_ref()
+        match slot.0.checked_sub(PLAIN) {
+            Some(at) => self.plain.get(at as usize),
+            None => self.info(slot)?.forwarding.as_ref(),
+        }
     }
 
     pub(crate) fn is_local(&self, slot: Slot) -> bool {
@@ -88,7 +99,7 @@ impl Slots {
 
     /// The operation that tells the data plane what `slot` means.
     pub(crate) fn operation(&self, slot: Slot) -> NextHopOp {
-        NextHopOp { id: NextHopId(slot.0), forwarding: self.info(slot).forwarding.clone() }
+        NextHopOp { id: NextHopId(slot.0), forwarding: self.forwarding(slot).cloned() }
     }
 
     /// The RIB says what `id` means. Answers with what must be rewritten, if the data plane knows the object and it is not so yet.
@@ -111,16 +122,21 @@ impl Slots {
     /// Whether a route found on `held` is already as `id` wants it; binds `id` to that slot if neither is bound. Answers with the
     /// slot to note for the route, and whether the binding is new.
     pub(crate) fn adopt(&mut self, id: NextHopId, held: Slot) -> Option<(Slot, bool)> {
-        let known = self.ids.get_mut(&id)?;
-        let info = self.infos.get_mut(held.0 as usize)?;
-        if info.forwarding.as_ref() != Some(&known.forwarding) {
+        let known = self.ids.get(&id)?;
+        if self.forwarding(held) != Some(&known.forwarding) {
             return None;
         }
-        match known.slot {
-            Some(slot) if slot == held || !info.object => Some((slot, false)),
+        if held.0 >= PLAIN {
+            // The route says itself how it forwards: any number may stand for that.
+            return self.bind(id);
+        }
+        let bound = known.slot;
+        let info = self.infos.get_mut(held.0 as usize)?;
+        match bound {
+            Some(slot) if slot == held => Some((slot, false)),
             None if info.owner == Owner::Held => {
-                known.slot = Some(held);
                 info.owner = Owner::Bound(id);
+                self.ids.get_mut(&id)?.slot = Some(held);
                 Some((held, true))
             }
             _ => None,
@@ -136,7 +152,7 @@ impl Slots {
         }
         let slot = match self.free.pop() {
             Some(free) => Slot(free),
-            None if self.infos.len() < MAX_NEXT_HOPS as usize => {
+            None if self.infos.len() < PLAIN as usize => {
                 self.infos.push(FREE);
                 Slot(self.infos.len() as u32 - 1)
             }
@@ -144,7 +160,7 @@ impl Slots {
         };
         known.slot = Some(slot);
         let forwarding = Some(known.forwarding.clone());
-        *self.info_mut(slot) = Info { owner: Owner::Bound(id), forwarding, object: true, ..FREE };
+        *self.info_mut(slot) = Info { owner: Owner::Bound(id), forwarding, ..FREE };
         Some((slot, true))
     }
 
@@ -156,31 +172,14 @@ impl Slots {
     }
 
     fn set_free(&mut self, slot: Slot) {
-        if let Some(forwarding) = self.info_mut(slot).forwarding.take()
-            && self.plain.get(&forwarding) == Some(&slot)
-        {
-            self.plain.remove(&forwarding);
-        }
         *self.info_mut(slot) = FREE;
         self.free.push(slot.0);
     }
 
     /// The slot of a route that the data plane holds and the RIB has not named.
     pub(crate) fn hold(&mut self, installed: Installed) -> Slot {
-        let Some(NextHopId(number)) = installed.next_hop else {
-            if let Some(slot) = self.plain.get(&installed.forwarding) {
-                return *slot;
-            }
-            if self.infos.len() >= MAX_NEXT_HOPS as usize {
-                return UNKNOWN;
-            }
-            // Never a number from the free list: the data plane may hold an object of that number, to be dumped later.
-            self.infos.push(Info { owner: Owner::Held, forwarding: Some(installed.forwarding.clone()), ..FREE });
-            let slot = Slot(self.infos.len() as u32 - 1);
-            self.plain.insert(installed.forwarding, slot);
-            return slot;
-        };
-        if number == 0 || number >= MAX_NEXT_HOPS {
+        let Some(NextHopId(number)) = installed.next_hop else { return self.hold_plain(installed.forwarding) };
+        if number == 0 || number >= PLAIN {
             return UNKNOWN;
         }
         while self.infos.len() <= number as usize {
@@ -189,15 +188,28 @@ impl Slots {
         }
         let slot = Slot(number);
         let info = self.info_mut(slot);
-        match (info.owner, info.object) {
-            (Owner::Free, _) => {
-                *info = Info { owner: Owner::Held, forwarding: Some(installed.forwarding), object: true, ..FREE };
+        match info.owner {
+            Owner::Free => {
+                *info = Info { owner: Owner::Held, forwarding: Some(installed.forwarding), ..FREE };
                 self.free.retain(|free| *free != number);
                 slot
             }
-            (_, true) if info.forwarding.as_ref() == Some(&installed.forwarding) => slot,
+            _ if info.forwarding.as_ref() == Some(&installed.forwarding) => slot,
             _ => UNKNOWN,
         }
+    }
+
+    fn hold_plain(&mut self, forwarding: Forwarding) -> Slot {
+        if let Some(slot) = self.plain_numbers.get(&forwarding) {
+            return *slot;
+        }
+        let slot = Slot(PLAIN + self.plain.len() as u32);
+        if slot.0 >= MAX_NEXT_HOPS {
+            return UNKNOWN;
+        }
+        self.plain.push(forwarding.clone());
+        self.plain_numbers.insert(forwarding, slot);
+        slot
     }
 
     /// True if a route on `slot` is as found.
@@ -206,18 +218,15 @@ impl Slots {
             && installed.next_hop.is_none_or(|number| number == NextHopId(slot.0))
     }
 
-    /// Frees every slot that was held and never bound; answers with those that are objects.
+    /// Frees every slot that was held and never bound; answers with their objects.
     pub(crate) fn drop_held(&mut self) -> Vec<NextHopId> {
-        let held = |info: &Info| info.owner == Owner::Held;
-        let all: Vec<u32> = (1..self.infos.len() as u32).filter(|n| held(&self.infos[*n as usize])).collect();
-        let mut objects = Vec::new();
-        for number in all {
-            if self.infos[number as usize].object {
-                objects.push(NextHopId(number));
-            }
-            self.set_free(Slot(number));
-        }
         self.plain.clear();
+        self.plain_numbers.clear();
+        let held = (1..).zip(&self.infos[1..]).filter(|(_, info)| info.owner == Owner::Held);
+        let objects: Vec<NextHopId> = held.map(|(number, _)| NextHopId(number)).collect();
+        for number in &objects {
+            self.set_free(Slot(number.0));
+        }
         objects
     }
 
@@ -258,7 +267,7 @@ impl Slots {
 
     /// The reason why `slot` does not mean what the RIB said.
     pub(crate) fn fault(&self, slot: Slot) -> Option<&FibFault> {
-        self.info(slot).fault.as_ref()
+        self.info(slot)?.fault.as_ref()
     }
 
     /// Bound slots that were refused.
