@@ -219,6 +219,8 @@ pub(super) const CHECK_DNS: Keys = &[
 pub(super) const CHECK_HTTP: Keys = &[
     yes("type"),
     yes("url"),
+    yes("target"),
+    yes("path"),
     yes("status"),
     yes("body"),
     yes("interval"),
@@ -250,6 +252,7 @@ pub(super) const CHECK_ANY: Keys = &[
     yes("rcode"),
     yes("answer"),
     yes("url"),
+    yes("path"),
     yes("status"),
     yes("body"),
     yes("send"),

@@ -206,10 +206,34 @@ fn dns(table: &Table<'_>) -> Option<Probe> {
 }
 
 fn http(table: &Table<'_>) -> Option<Probe> {
-    let url = required::<Text<HttpUrl>>(table, "url", "as in \"http://127.0.0.1:8080/healthz\"");
+    let url = if table.has("target") && !table.has("url") {
+        local_url(table)
+    } else {
+        for key in ["target", "path"] {
+            if table.has(key) {
+                table.wrong(table.span_of(key), key, "stands in place of url, not beside it");
+            }
+        }
+        let right = "as in \"http://127.0.0.1:8080/healthz\"; or target = \"127.0.0.1:8080\" and path = \"/healthz\"";
+        required::<Text<HttpUrl>>(table, "url", right).map(|text| text.0)
+    };
     let status = table.get::<Status>("status").map_or(200..=299, |status| status.0);
     let body = table.get::<String>("body");
-    Some(Probe::Http(HttpProbe { url: url?.0, status, body }))
+    Some(Probe::Http(HttpProbe { url: url?, status, body }))
+}
+
+/// `target` and `path`, the form that the other checks have.
+fn local_url(table: &Table<'_>) -> Option<HttpUrl> {
+    let target = table.get::<SocketAddr>("target")?;
+    let path = table.at::<String>("path");
+    let text = path.as_ref().map_or("/", |path| path.value.as_str());
+    match format!("http://{target}/{}", text.strip_prefix('/').unwrap_or(text)).parse() {
+        Ok(url) => Some(url),
+        Err(message) => {
+            table.wrong(table.span_of("path"), "path", message);
+            None
+        }
+    }
 }
 
 /// Status codes that pass: `204` or `"200-399"`.

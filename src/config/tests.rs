@@ -89,6 +89,7 @@ communities = ["64512:53", "large:64512:1:2"]
 checks = [
   { type = "dns", target = "127.0.0.1:53", query = "example.test A", interval = "200ms", timeout = "100ms", rise = 1, fall = 2 },
   { type = "http", url = "http://127.0.0.1:8080/", status = "200-399" },
+  { type = "http", target = "127.0.0.1:8080", path = "/healthz" },
   { type = "tcp", target = "127.0.0.1:25", expect = "220" },
   { type = "exec", command = ["true"] },
 ]
@@ -104,7 +105,7 @@ budget = { withdrawals = 10, per = "1m" }
     assert_eq!(model.statics[0].distance, AdminDistance(7));
     assert_eq!((model.statics[1].to.clone(), model.statics[1].distance), (StaticTo::Blackhole, AdminDistance(250)));
     let service = &model.services[0];
-    assert_eq!((service.vips.len(), service.checks.len(), service.distance), (2, 4, AdminDistance(9)));
+    assert_eq!((service.vips.len(), service.checks.len(), service.distance), (2, 5, AdminDistance(9)));
     assert_eq!((service.communities.len(), service.large_communities.len()), (1, 1));
     assert_eq!(service.checks[0].fall, 2);
     assert_eq!(service.drain.gshut, Duration::from_secs(10));
