@@ -283,7 +283,7 @@ pub(crate) fn neighbor(view: &bgp::NeighborView) -> v1::Neighbor {
 
 /// Why a session fell, for people.
 pub(crate) fn down_reason(reason: &bgpd::session::DownReason) -> String {
-    format!("{reason:?}")
+    reason.to_string()
 }
 
 /// A path with its attributes.

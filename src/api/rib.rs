@@ -8,7 +8,7 @@ use bgpd::speaker::message::{Query, Reply};
 use ipnet::IpNet;
 use proto::v1;
 use proto::v1::rib_service_server::RibService;
-use rib::{AddressFamily, Metric, NextHop, NextHopSet, Protocol, Route, Source};
+use rib::{AddressFamily, Metric, NextHop, NextHopSet, Protocol, Route, Source, WalkQuery, WatchFilter};
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, Names};
@@ -106,14 +106,12 @@ impl RibService for Service {
             let routes = found.map(|view| names.route(&view)).into_iter().collect();
             return Ok(Response::new(v1::ListRoutesResponse { routes, next_page_token: String::new() }));
         }
-        if family == Some(AddressFamily::Ipv6) && from.is_none() && prefix.is_none() {
-            // IPv4 comes first: begin behind it.
-            from = Some(IpNet::V6(ipnet::Ipv6Net::default()));
-        }
         let mut routes = Vec::new();
         let mut seen = 0;
         let next = loop {
-            let page = node.rib.walk(prefix, from, size - routes.len()).await.map_err(gone)?;
+            let limit = size - routes.len();
+            let query = WalkQuery { family, start: from, within: prefix, limit, ..WalkQuery::default() };
+            let page = node.rib.page(query).await.map_err(gone)?;
             seen += page.routes.len();
             routes.extend(
                 page.routes
@@ -121,8 +119,7 @@ impl RibService for Service {
                     .filter(|view| wanted(&view.prefix, view.route.protocol))
                     .map(|view| names.route(view)),
             );
-            let passed = |next: &IpNet| family == Some(AddressFamily::Ipv4) && matches!(next, IpNet::V6(_));
-            match page.next.filter(|next| !passed(next)) {
+            match page.next {
                 Some(next) if routes.len() < size && seen < WALK_MOST => from = Some(next),
                 next => break next,
             }
@@ -142,7 +139,7 @@ impl RibService for Service {
         let node = self.0.node.clone();
         let mut watch = match resume.filter(|after| *after <= node.rib.position()) {
             Some(after) => node.rib.watch_from(after),
-            None => node.rib.watch(),
+            None => node.rib.watch_only(WatchFilter { within: only, ..WatchFilter::default() }),
         };
         Ok(self.0.stream(move |messages| async move {
             loop {
