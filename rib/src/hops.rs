@@ -15,7 +15,7 @@ use crate::track::Dep;
 /// Up to this many prefixes a set knows its users by name, so that when it becomes usable or unusable they are selected
 /// anew at once. Beyond, the whole table is walked instead, in slices. A list of all users would cost at least 8 octets per
 /// candidate (10 MB at 1.2 million) and its upkeep on every change; the walk is a linear scan of the slab, once for all sets
-/// that changed together (1.16 million destinations: 45 ms beside eight busy builders on two cores, and 190 ms when every one
+/// that changed together (1.16 million destinations: 45 ms on a busy machine of two cores, and 190 ms when every one
 /// of them changes), and the users of such a set are a good part of the table anyway.
 const USERS_BY_NAME: usize = 16;
 
