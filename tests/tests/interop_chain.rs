@@ -68,8 +68,9 @@ fn vip_is_bound(node: &Node) -> bool {
 /// The kernel's routes that bear our mark.
 fn our_routes(node: &Node) -> Vec<String> {
     let both = node.ip("-4 route show proto 179") + &node.ip("-6 route show proto 179");
-    let mut routes: Vec<String> =
-        both.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    // A route's further lines, one per next hop, begin with blanks.
+    let heads = both.lines().filter(|line| !line.starts_with(char::is_whitespace));
+    let mut routes: Vec<String> = heads.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
     routes.sort();
     routes
 }
@@ -91,7 +92,6 @@ fn follows_its_check(test: &str, check: &str, server: fn(&Node, u16) -> Process)
     let mut first = server(&ours, 5300);
     eventually("BIRD to hold the VIPs", &(expected("10.99.0.1"), expected("fd99::1")), seen);
     assert_eq!(bird.learned("p4").len() + bird.learned("p6").len(), 2, "the VIPs and nothing else");
-    assert!(theirs.succeeds("ping -c 1 -W 2 10.99.0.1"));
     first.kill();
     let took = eventually("BIRD to lose them", &(None, None), seen);
     assert!(took < Duration::from_secs(5), "three failures at 100 ms, then at once: took {took:?}");
