@@ -96,7 +96,9 @@ impl Log {
         let at = self.members.iter().position(|member| member.peer == peer)?;
         let member = self.members.swap_remove(at);
         let mut left = Vec::new();
-        for lane in [Lane::Urgent, Lane::Bulk] {
+        // Cursors of a member that has taken everything are set with the next piece for it.
+        let lanes: &[Lane] = if member.outstanding == 0 { &[] } else { &[Lane::Urgent, Lane::Bulk] };
+        for &lane in lanes {
             let queue = &self.lanes[lane as usize];
             let skip = (member.cursor[lane as usize] - queue.base) as usize;
             let pieces = queue.pieces.iter().skip(skip).filter(|piece| piece.audience.includes(peer));
@@ -118,9 +120,11 @@ impl Log {
         if piece.octets.is_empty() || !self.members.iter().any(|member| piece.audience.includes(member.peer)) {
             return;
         }
+        let ends = [self.lanes[0].end(), self.lanes[1].end()];
         for member in self.members.iter_mut().filter(|member| piece.audience.includes(member.peer)) {
             if member.outstanding == 0 {
                 self.woken.push(member.peer);
+                member.cursor = ends;
             }
             member.outstanding += piece.octets.len();
         }
@@ -129,7 +133,7 @@ impl Log {
 
     /// The next piece for `peer`.
     pub(super) fn take(&mut self, peer: PeerIndex) -> Option<Bytes> {
-        let member = self.members.iter_mut().find(|member| member.peer == peer)?;
+        let member = self.members.iter_mut().find(|member| member.peer == peer && member.outstanding > 0)?;
         let mut taken = None;
         for (queue, cursor) in self.lanes.iter().zip(&mut member.cursor) {
             while *cursor < queue.end() && taken.is_none() {
@@ -140,10 +144,8 @@ impl Log {
                 }
             }
         }
-        let Some((octets, messages)) = taken else {
-            self.trim();
-            return None;
-        };
+        debug_assert!(taken.is_some(), "octets outstanding are in a piece");
+        let (octets, messages) = taken?;
         member.outstanding -= octets.len();
         member.updates += u64::from(messages);
         self.trim();
@@ -153,23 +155,19 @@ impl Log {
     /// Lets go of pieces that every member has taken.
     fn trim(&mut self) {
         for (lane, queue) in self.lanes.iter_mut().enumerate() {
-            let end = queue.end();
-            if queue.pieces.is_empty() {
+            let behind = |member: &&Member| member.outstanding > 0;
+            // Nearly always somebody still stands at the first piece; then there is no need to look at all the others.
+            let first = queue.base;
+            if self.members.iter().filter(behind).any(|member| member.cursor[lane] == first) {
                 continue;
             }
-            let taken =
-                self.members.iter().map(|member| if member.outstanding == 0 { end } else { member.cursor[lane] });
-            let keep_from = taken.min().unwrap_or(end);
-            while queue.base < keep_from {
-                queue.pieces.pop_front();
-                queue.base += 1;
-            }
+            let keep_from = self.members.iter().filter(behind).map(|member| member.cursor[lane]).min();
+            let gone = keep_from.unwrap_or(queue.end()) - queue.base;
+            queue.pieces.drain(..gone as usize);
+            queue.base += gone;
             if queue.pieces.is_empty() {
                 queue.pieces.shrink_to(64);
             }
-        }
-        for member in self.members.iter_mut().filter(|member| member.outstanding == 0) {
-            member.cursor = [self.lanes[0].end(), self.lanes[1].end()];
         }
     }
 

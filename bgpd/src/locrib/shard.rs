@@ -1,14 +1,14 @@
 //! One family's Loc-RIB: prefixes, paths, decision and journal behind one door, [`Shard::change`].
 
-use rib::AddressFamily;
-use rib::message::Reach;
+mod deciding;
 
-use super::decision::{self, Contender, Contenders};
+use rib::AddressFamily;
+
+use super::decision::{self, Contender};
 use super::index::{Index, prefetch};
 use super::journal::{Cursor, Entry, Journal};
-use super::nexthop::State;
-use super::path::{FREE, HAS_BEST, IN_RIB, LOCAL, MULTIPATH, NIL, TOMB};
-use super::{Dest, DestId, Key, Path, PathId, PeerIndex, PeerKind, Peers};
+use super::path::{FREE, HAS_BEST, IN_RIB, LOCAL, NIL, TOMB};
+use super::{Dest, DestId, Key, Path, PathId, PeerIndex, Peers};
 use crate::intern::{AttrId, AttrStore};
 
 /// What deciding reads beside the paths.
@@ -333,123 +333,6 @@ impl<F: Key> Shard<F> {
         }
     }
 
-    fn decide(&mut self, context: &mut Context<'_>, dest: DestId, before: Option<(PeerIndex, AttrId)>) {
-        let mut multipath_changed = false;
-        let head = self.dests[dest.0 as usize].head;
-        let alone = head != NIL && self.paths[head as usize].next == NIL;
-        let winner = if alone {
-            // Nearly every prefix of an edge router: nothing to compare.
-            multipath_changed = self.mark(head, false);
-            self.usable(context, dest, head).map(|_| head)
-        } else if head == NIL {
-            None
-        } else {
-            let (winner, changed) = self.decide_among(context, dest);
-            multipath_changed |= changed;
-            winner
-        };
-        match winner {
-            Some(winner) => {
-                self.bring_to_front(dest, winner);
-                self.dests[dest.0 as usize].flags |= HAS_BEST;
-            }
-            None => self.dests[dest.0 as usize].flags &= !HAS_BEST,
-        }
-        if multipath_changed || self.best_key(dest) != before {
-            let changed = self.dests[dest.0 as usize].changed;
-            self.dests[dest.0 as usize].changed = self.journal.enter(dest, changed);
-        }
-        if self.dests[dest.0 as usize].head == NIL {
-            self.bury(dest);
-        }
-    }
-
-    /// The way to a path's next hop, if the path may be used (RFC 4271 §9.1.2: accepted, no loop, resolvable).
-    fn usable(&self, context: &mut Context<'_>, dest: DestId, at: u32) -> Option<Reach> {
-        let path = &self.paths[at as usize];
-        if !path.imported.is_some() || !context.peers.is_current(path.peer, path.generation) {
-            return None;
-        }
-        let next_hop = context.store.facts(path.imported).next_hop;
-        match context.store.next_hops.state(next_hop) {
-            State::Known(reach) => reach,
-            // Our own routes are announced whatever their next hop.
-            State::Asked if path.peer == PeerIndex::LOCAL => Some(OWN),
-            State::Asked => {
-                context.store.next_hops.wait(next_hop, F::FAMILY, dest);
-                None
-            }
-        }
-        .or_else(|| (path.peer == PeerIndex::LOCAL).then_some(OWN))
-    }
-
-    fn decide_among(&mut self, context: &mut Context<'_>, dest: DestId) -> (Option<u32>, bool) {
-        let mut reaches = smallvec::SmallVec::<[(u32, Reach); 8]>::new();
-        let mut at = self.dests[dest.0 as usize].head;
-        while at != NIL {
-            if let Some(reach) = self.usable(context, dest, at) {
-                reaches.push((at, reach));
-            }
-            at = self.paths[at as usize].next;
-        }
-        let (store, peers) = (&*context.store, context.peers);
-        let mut set: Contenders<'_> = reaches
-            .iter()
-            .map(|(at, reach)| {
-                let path = &self.paths[*at as usize];
-                Contender {
-                    id: *at,
-                    facts: store.facts(path.imported),
-                    peer: peers.get(path.peer),
-                    igp_metric: reach.metric.0,
-                }
-            })
-            .collect();
-        let most = |path: &Contender<'_>| {
-            usize::from(match path.peer.kind {
-                PeerKind::Local => 1,
-                PeerKind::External => context.multipath_ebgp,
-                PeerKind::Internal { .. } => context.multipath_ibgp,
-            })
-        };
-        let winner = decision::decide(&mut set, most).map(|(winner, _)| winner);
-        let chosen: smallvec::SmallVec<[u32; 8]> =
-            if set.len() > 1 { set.iter().map(|path| path.id).collect() } else { smallvec::SmallVec::new() };
-        let mut changed = false;
-        let mut at = self.dests[dest.0 as usize].head;
-        while at != NIL {
-            changed |= self.mark(at, chosen.contains(&at));
-            at = self.paths[at as usize].next;
-        }
-        // With several in use, a change of any of them is a change of the route.
-        (winner, changed || chosen.len() > 1)
-    }
-
-    fn mark(&mut self, at: u32, multipath: bool) -> bool {
-        let path = &mut self.paths[at as usize];
-        let before = path.is_multipath();
-        path.flags = if multipath { path.flags | MULTIPATH } else { path.flags & !MULTIPATH };
-        before != multipath
-    }
-
-    fn bring_to_front(&mut self, dest: DestId, winner: u32) {
-        let head = self.dests[dest.0 as usize].head;
-        if head == winner {
-            return;
-        }
-        let mut at = head;
-        while at != NIL {
-            let next = self.paths[at as usize].next;
-            if next == winner {
-                self.paths[at as usize].next = self.paths[winner as usize].next;
-                break;
-            }
-            at = next;
-        }
-        self.paths[winner as usize].next = head;
-        self.dests[dest.0 as usize].head = winner;
-    }
-
     fn bury(&mut self, dest: DestId) {
         let record = &mut self.dests[dest.0 as usize];
         if record.head == NIL && record.flags & TOMB == 0 {
@@ -604,20 +487,4 @@ impl<F: Key> Shard<F> {
     pub fn family(&self) -> AddressFamily {
         F::FAMILY
     }
-
-    /// The paths that may be used, as the decision sees them; for explaining it.
-    pub fn contenders<'a>(&'a self, store: &'a AttrStore, peers: &'a Peers, dest: DestId) -> Contenders<'a> {
-        self.paths(dest)
-            .filter(|(_, path)| path.imported.is_some() && peers.is_current(path.peer, path.generation))
-            .filter_map(|(id, path)| {
-                let facts = store.facts(path.imported);
-                let own = (path.peer == PeerIndex::LOCAL).then_some(OWN);
-                let reach = store.next_hops.reach(facts.next_hop).or(own)?;
-                Some(Contender { id: id.0, facts, peer: peers.get(path.peer), igp_metric: reach.metric.0 })
-            })
-            .collect()
-    }
 }
-
-/// The way to ourselves.
-const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Connected, connected: true };

@@ -86,6 +86,9 @@ impl Speaker {
             }
         };
         self.by_address.insert(address, at);
+        let place = usize::from(peer.0);
+        self.by_peer.resize(self.by_peer.len().max(place + 1), 0);
+        self.by_peer[place] = at;
         self.start(at, out);
     }
 

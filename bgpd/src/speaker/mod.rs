@@ -55,6 +55,8 @@ pub struct Speaker {
     tables: Tables,
     neighbors: Vec<Option<Neighbor>>,
     by_address: HashMap<IpAddr, usize>,
+    /// Places in `neighbors` by peer index.
+    by_peer: Vec<usize>,
     conns: HashMap<ConnId, Conn>,
     session_outputs: Vec<SessionOutput>,
     next_number: u32,
@@ -79,6 +81,7 @@ impl Speaker {
             tables,
             neighbors: Vec::new(),
             by_address: HashMap::new(),
+            by_peer: Vec::new(),
             conns: HashMap::new(),
             session_outputs: Vec::new(),
             next_number: 0,
@@ -257,7 +260,8 @@ impl Speaker {
     fn wake(&mut self, out: &mut Vec<Output>) {
         for group in self.tables.groups.iter_mut().flatten() {
             for peer in group.woken() {
-                let conn = self.neighbors.iter().flatten().find(|neighbor| neighbor.peer == peer).and_then(|n| n.up);
+                let at = self.by_peer[usize::from(peer.0)];
+                let conn = self.neighbors[at].as_ref().and_then(|neighbor| neighbor.up);
                 out.extend(conn.map(|conn| Output::Writable { conn }));
             }
         }

@@ -1,23 +1,24 @@
 //! The speaker's tables and the work on them: everything between a session and the wire that is not a session.
 
+mod local;
+mod scan;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::{HashMap, HashSet};
-use ipnet::IpNet;
+use hashbrown::HashMap;
 use rib::message::Reachability;
 use rib::{AddressFamily, RouteBatch, Source, V4, V6};
 
 use super::feed::Feed;
-use super::message::{LocalBatch, LocalRoute, Output};
-use crate::attrs::{Extra, Identity};
+use super::message::Output;
+use crate::attrs::Identity;
 use crate::export::{ExportProfile, Group, Tables as ExportTables};
 use crate::import::Import;
-use crate::intern::{AttrId, AttrStore, RawKey};
-use crate::locrib::nexthop::NextHopId;
-use crate::locrib::{Change, Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
-use crate::wire::attr::{AsPath, NextHopAttr, Origin, PathAttributes};
+use crate::intern::{AttrStore, RawKey};
+use crate::locrib::{Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
+use scan::Scan;
 
 /// Destinations of work in one slice; some 200 µs.
 pub(super) const SLICE: usize = 2_000;
@@ -62,18 +63,6 @@ impl InTables for V6 {
 pub(super) struct Shards {
     pub(super) v4: Shard<V4>,
     pub(super) v6: Shard<V6>,
-}
-
-/// A walk in slices over all destinations, for what concerns an unknown part of them. New tasks join a walk under way: it then
-/// goes round once more from where it is.
-#[derive(Default)]
-struct Scan {
-    at: [u32; 2],
-    left: [usize; 2],
-    stale: bool,
-    soft: HashSet<PeerIndex>,
-    dirty: HashSet<NextHopId>,
-    all: bool,
 }
 
 /// The tables.
@@ -135,7 +124,7 @@ impl Tables {
     /// A place for a neighbor.
     pub(super) fn add_peer(&mut self, facts: PeerFacts) -> PeerIndex {
         // A place is used again once no path of its last holder can be left.
-        if self.scan.left == [0, 0]
+        if self.is_scanned()
             && let Some(peer) = self.retired.pop()
         {
             let generation = self.peers.get(peer).generation;
@@ -181,7 +170,6 @@ impl Tables {
         let wrapped = facts.generation == 0;
         self.shards.v4.forget_counts(peer);
         self.shards.v6.forget_counts(peer);
-        self.scan.stale = true;
         self.rescan();
         if wrapped {
             // Generations are reused after 256 sessions: no path of the old ones may be left.
@@ -286,43 +274,9 @@ impl Tables {
         self.groups[self.group_of[usize::from(peer.0)]?].as_mut()
     }
 
-    /// Import of these neighbors has to be repeated over what they said.
-    pub(super) fn soft_in(&mut self, peer: PeerIndex) {
-        self.scan.soft.insert(peer);
-        self.rescan();
-    }
-
-    /// Every decision has to be repeated.
-    pub(super) fn redecide_all(&mut self) {
-        self.scan.all = true;
-        self.rescan();
-    }
-
     /// The shared RIB has to be told everything again: distances changed.
     pub(super) fn feed_again(&mut self) {
         self.feed.again();
-    }
-
-    /// Withdraws every route of our own.
-    pub(super) fn withdraw_local(&mut self) {
-        self.withdraw_local_in::<V4>();
-        self.withdraw_local_in::<V6>();
-    }
-
-    fn withdraw_local_in<F: InTables>(&mut self) {
-        for dest in (0..F::shard(self).end()).map(DestId) {
-            if F::shard(self).is_used(dest) && F::shard(self).is_local(dest) {
-                let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-                let change = Change { peer: PeerIndex::LOCAL, path: None };
-                F::shard_mut(&mut self.shards).change_dest(&mut context, dest, change);
-                self.urgent[F::AT].push(dest);
-            }
-        }
-        self.tell_urgent::<F>();
-    }
-
-    fn rescan(&mut self) {
-        self.scan.left = [self.shards.v4.end() as usize, self.shards.v6.end() as usize];
     }
 
     /// The RIB's answers about next hops.
@@ -339,52 +293,6 @@ impl Tables {
         if !affected.scan.is_empty() {
             self.scan.dirty.extend(affected.scan);
             self.rescan();
-        }
-    }
-
-    /// Our own routes: decided and told at once.
-    pub(super) fn local(&mut self, batch: &LocalBatch) {
-        let mut memo: Option<(*const LocalRoute, AddressFamily, AttrId)> = None;
-        for (prefix, route) in &batch.changes {
-            let family = AddressFamily::of(prefix);
-            let id = route.as_ref().map(|route| match memo {
-                Some((known, of, id)) if known == Arc::as_ptr(route) && of == family => id,
-                _ => {
-                    let (attributes, extra) = local_attributes(route, family);
-                    let id = self.store.intern(&attributes, extra);
-                    if let Some((_, _, old)) = memo.replace((Arc::as_ptr(route), family, id)) {
-                        self.store.release(old);
-                    }
-                    id
-                }
-            });
-            let change = Change { peer: PeerIndex::LOCAL, path: id.map(|id| (id, id)) };
-            match prefix {
-                IpNet::V4(prefix) => self.change_local::<V4>(prefix.trunc(), change),
-                IpNet::V6(prefix) => self.change_local::<V6>(prefix.trunc(), change),
-            }
-        }
-        if let Some((_, _, id)) = memo {
-            self.store.release(id);
-        }
-        self.tell_urgent::<V4>();
-        self.tell_urgent::<V6>();
-    }
-
-    fn change_local<F: InTables>(&mut self, prefix: F::Prefix, change: Change) {
-        let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-        let shard = F::shard_mut(&mut self.shards);
-        let hash = shard.hash(prefix);
-        self.urgent[F::AT].extend(shard.change(&mut context, hash, prefix, change));
-    }
-
-    fn tell_urgent<F: InTables>(&mut self) {
-        let dests = std::mem::take(&mut self.urgent[F::AT]);
-        if !dests.is_empty() && self.hold_exports.is_none() {
-            for group in self.groups.iter_mut().flatten() {
-                let shard = F::shard_mut(&mut self.shards);
-                group.urgent(&mut ExportTables { shard, store: &mut self.store, peers: &self.peers }, &dests);
-            }
         }
     }
 
@@ -501,102 +409,4 @@ impl Tables {
             self.groups.iter_mut().flatten().for_each(|group| group.forget(F::FAMILY, dest));
         }
     }
-
-    /// One slice of the walk; true if it is not over.
-    fn scan_slice(&mut self, budget: usize) -> bool {
-        if self.scan.left == [0, 0] {
-            return false;
-        }
-        let left = self.scan_family::<V4>(budget);
-        self.scan_family::<V6>(left);
-        if self.scan.left == [0, 0] {
-            let at = self.scan.at;
-            self.scan = Scan { at, ..Scan::default() };
-            return false;
-        }
-        true
-    }
-
-    fn scan_family<F: InTables>(&mut self, mut budget: usize) -> usize {
-        while budget > 0 && self.scan.left[F::AT] > 0 {
-            let end = F::shard(self).end();
-            if end == 0 {
-                self.scan.left[F::AT] = 0;
-                break;
-            }
-            let at = if self.scan.at[F::AT] < end { self.scan.at[F::AT] } else { 0 };
-            self.scan.at[F::AT] = at + 1;
-            self.scan.left[F::AT] -= 1;
-            budget -= 1;
-            self.scan_dest::<F>(DestId(at));
-        }
-        budget
-    }
-
-    fn scan_dest<F: InTables>(&mut self, dest: DestId) {
-        if !F::shard(self).is_used(dest) {
-            return;
-        }
-        let mut changes = smallvec::SmallVec::<[(PeerIndex, Option<AttrId>); 4]>::new();
-        let mut redecide = self.scan.all;
-        for (_, path) in F::shard(self).paths(dest) {
-            if path.generation != self.peers.get(path.peer).generation {
-                changes.push((path.peer, None));
-            } else if self.scan.soft.contains(&path.peer) {
-                changes.push((path.peer, Some(path.received)));
-            }
-            redecide |= path.imported.is_some()
-                && !self.scan.dirty.is_empty()
-                && self.scan.dirty.contains(&self.store.facts(path.imported).next_hop);
-        }
-        for (peer, received) in changes {
-            let import = self.imports[usize::from(peer.0)].clone();
-            let path = received.zip(import).map(|(received, import)| {
-                let prefix = F::net(F::shard(self).prefix(dest));
-                (received, import.apply(&mut self.store, received, &mut None, prefix))
-            });
-            let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-            F::shard_mut(&mut self.shards).change_dest(&mut context, dest, Change { peer, path });
-            if let Some((_, imported)) = path {
-                self.store.release(imported);
-            }
-        }
-        if redecide {
-            let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-            F::shard_mut(&mut self.shards).redecide(&mut context, dest);
-        }
-    }
-}
-
-/// A route of our own as attributes. The unspecified next hop stands for our address towards each neighbor.
-fn local_attributes(route: &LocalRoute, family: AddressFamily) -> (PathAttributes, Extra) {
-    let next_hop = match (route.next_hop, family) {
-        (Some(std::net::IpAddr::V4(addr)), AddressFamily::Ipv4) => NextHopAttr::V4(addr),
-        (Some(std::net::IpAddr::V6(global)), AddressFamily::Ipv6) => NextHopAttr::V6 { global, link_local: None },
-        (_, AddressFamily::Ipv4) => NextHopAttr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        (_, AddressFamily::Ipv6) => NextHopAttr::V6 { global: std::net::Ipv6Addr::UNSPECIFIED, link_local: None },
-    };
-    fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
-        let mut list = list.to_vec();
-        list.sort_unstable();
-        list.dedup();
-        list
-    }
-    let attributes = PathAttributes {
-        origin: Origin::Igp,
-        as_path: AsPath::default(),
-        next_hop,
-        med: route.med,
-        local_pref: None,
-        atomic_aggregate: false,
-        aggregator: None,
-        communities: sorted(&route.communities),
-        extended_communities: sorted(&route.extended_communities),
-        large_communities: sorted(&route.large_communities),
-        originator_id: None,
-        cluster_list: Vec::new(),
-        only_to_customer: None,
-        unknown: Vec::new(),
-    };
-    (attributes, Extra { weight: 0, protocol: Some(route.protocol), prepend: route.prepend })
 }
