@@ -320,3 +320,6 @@ impl Drop for Close {
         lanes.deltas.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

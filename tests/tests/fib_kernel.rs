@@ -679,7 +679,13 @@ fn echo_host(link: &str, own: &'static str, far: &'static str, back: &'static st
     ip(&format!("link add name {link} type veth peer name far netns {path}"));
     ip(&format!("link set {link} up"));
     wired.send(()).expect("the neighbor waits");
+    carrier(link);
     stop
+}
+
+/// Waits for the other end: next hops over a link without carrier are refused.
+fn carrier(link: &str) {
+    wait_for("the carrier", || ip(&format!("-o link show dev {link}")).contains("LOWER_UP").then_some(()));
 }
 
 fn answers(to: &str) -> bool {
@@ -759,6 +765,7 @@ fn packets_are_forwarded_between_others() {
         ips("addr add 10.3.0.1/24 dev left\nlink set left up");
         wired.send(()).expect("the client waits");
         let mut run = Run::new();
+        carrier("left");
         let gateway = Some("10.2.0.2".parse().expect("an address"));
         let leg = ResolvedLeg { interface: index("right"), gateway, onlink: false, weight: 1 };
         run.delta(vec![object(1, Forwarding::Legs([leg].into_iter().collect()))], vec![route("192.0.2.0/24", 1)], true);
@@ -766,5 +773,72 @@ fn packets_are_forwarded_between_others() {
         wired.send(()).expect("the client waits");
         client.join().expect("forwarded");
         drop(server);
+    });
+}
+
+/// A full table: a million IPv4 routes and 200,000 IPv6 ones. Needs a gigabyte and some seconds; prints what it took.
+#[test]
+#[ignore = "long; run with --ignored"]
+#[allow(clippy::disallowed_methods)] // It measures.
+fn a_full_table_enters_moves_at_once_and_is_adopted_untouched() {
+    in_namespace(|| {
+        sysctl("ipv4/nexthop_compat_mode", "0");
+        let ground = two_links();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut seen = std::collections::HashSet::new();
+        let mut routes = Vec::new();
+        while routes.len() < 1_000_000 {
+            let (addr, length) = (rng.u32(1 << 24..0xdf << 24), rng.u8(16..=24));
+            let prefix = ipnet::Ipv4Net::new(addr.into(), length).expect("a length").trunc();
+            if !prefix.network().is_loopback() && seen.insert(prefix) {
+                routes.push(FibRoute { prefix: prefix.into(), next_hop: Some(rib::NextHopId(1)) });
+            }
+        }
+        for n in 0..200_000u128 {
+            let addr = (0x2001u128 << 112) | (n << 80);
+            let prefix = ipnet::Ipv6Net::new(addr.into(), 48).expect("a length");
+            routes.push(FibRoute { prefix: prefix.into(), next_hop: Some(rib::NextHopId(2)) });
+        }
+        rng.shuffle(&mut routes);
+        let fill = |run: &mut Run, ids: [u32; 2]| {
+            run.delta(vec![object(ids[0], ground.v4(0)), object(ids[1], ground.v6(0))], vec![], false);
+            for batch in routes.chunks(65_536) {
+                let numbered = |route: &FibRoute| {
+                    let id = ids[route.next_hop.expect("a next hop").0 as usize - 1];
+                    FibRoute { next_hop: Some(rib::NextHopId(id)), ..*route }
+                };
+                run.delta(vec![], batch.iter().map(numbered).collect(), false);
+            }
+            run.delta(vec![], vec![], true);
+            run.nothing_failed();
+        };
+        let mut run = Run::new();
+        let begin = Instant::now();
+        fill(&mut run, [1, 2]);
+        let took = begin.elapsed();
+        println!("filled: {took:?}, {:.0} routes/s", routes.len() as f64 / took.as_secs_f64());
+        let view = run.view();
+        assert_eq!(view.installed, routes.len());
+        assert!(view.mirror_octets / routes.len() <= 40, "{} octets a route", view.mirror_octets / routes.len());
+        for (what, object) in [("IPv4", object(1, ground.v4(1))), ("IPv6", object(2, ground.v6(1)))] {
+            let begin = Instant::now();
+            run.delta(vec![object], vec![], false);
+            println!("failover of all {what} routes: {:?}", begin.elapsed());
+        }
+        run.delta(vec![object(1, ground.v4(0)), object(2, ground.v6(0))], vec![], false);
+        let begin = Instant::now();
+        run.in_step();
+        println!("diff: {:?}", begin.elapsed());
+        drop(run);
+        let mut run = Run::new();
+        let begin = Instant::now();
+        fill(&mut run, [20, 10]);
+        println!("adopted: {:?}", begin.elapsed());
+        let counters = run.view().counters;
+        assert_eq!((counters.adopted as usize, counters.routes, counters.swept), (routes.len(), 0, 0));
+        let begin = Instant::now();
+        assert_eq!(run.sync.remove_all().expect("a kernel"), routes.len());
+        println!("removed: {:?}", begin.elapsed());
+        assert_eq!(ip("nexthop show"), "");
     });
 }

@@ -9,51 +9,51 @@ use rib::{Discard, FibFault, FibRoute, Forwarding, IfIndex, NextHopId, NextHopOp
 
 /// Two links that are up, each with a neighbor per family.
 #[derive(Clone, Copy)]
-pub struct Ground {
-    pub links: [IfIndex; 2],
-    pub v4: [IpAddr; 2],
-    pub v6: [IpAddr; 2],
+pub(crate) struct Ground {
+    pub(crate) links: [IfIndex; 2],
+    pub(crate) v4: [IpAddr; 2],
+    pub(crate) v6: [IpAddr; 2],
 }
 
 impl Ground {
-    pub fn leg(&self, link: usize, gateway: IpAddr, weight: u16) -> ResolvedLeg {
+    pub(crate) fn leg(&self, link: usize, gateway: IpAddr, weight: u16) -> ResolvedLeg {
         ResolvedLeg { interface: self.links[link], gateway: Some(gateway), onlink: false, weight }
     }
 
     /// By the neighbor on one link.
-    pub fn v4(&self, link: usize) -> Forwarding {
+    pub(crate) fn v4(&self, link: usize) -> Forwarding {
         Forwarding::Legs([self.leg(link, self.v4[link], 1)].into_iter().collect())
     }
 
     /// By the neighbor on one link.
-    pub fn v6(&self, link: usize) -> Forwarding {
+    pub(crate) fn v6(&self, link: usize) -> Forwarding {
         Forwarding::Legs([self.leg(link, self.v6[link], 1)].into_iter().collect())
     }
 
     /// By both, three to one.
-    pub fn both_v4(&self) -> Forwarding {
+    pub(crate) fn both_v4(&self) -> Forwarding {
         Forwarding::Legs([self.leg(0, self.v4[0], 3), self.leg(1, self.v4[1], 1)].into_iter().collect())
     }
 
     /// By both, three to one.
-    pub fn both_v6(&self) -> Forwarding {
+    pub(crate) fn both_v6(&self) -> Forwarding {
         Forwarding::Legs([self.leg(0, self.v6[0], 3), self.leg(1, self.v6[1], 1)].into_iter().collect())
     }
 }
 
-pub fn net(text: &str) -> IpNet {
+pub(crate) fn net(text: &str) -> IpNet {
     text.parse().expect("a prefix")
 }
 
-pub fn object(id: u32, forwarding: Forwarding) -> NextHopOp {
+pub(crate) fn object(id: u32, forwarding: Forwarding) -> NextHopOp {
     NextHopOp { id: NextHopId(id), forwarding: Some(forwarding) }
 }
 
-pub fn route(prefix: &str, id: u32) -> FibRoute {
+pub(crate) fn route(prefix: &str, id: u32) -> FibRoute {
     FibRoute { prefix: net(prefix), next_hop: Some(NextHopId(id)) }
 }
 
-pub fn gone(prefix: &str) -> FibRoute {
+pub(crate) fn gone(prefix: &str) -> FibRoute {
     FibRoute { prefix: net(prefix), next_hop: None }
 }
 
@@ -76,7 +76,7 @@ fn apply(backend: &mut dyn FibBackend, next_hops: &[NextHopOp], routes: &[FibRou
 }
 
 /// Everything below, on a data plane that holds nothing of ours; it holds nothing after.
-pub fn conformance(backend: &mut dyn FibBackend, ground: Ground) {
+pub(crate) fn conformance(backend: &mut dyn FibBackend, ground: Ground) {
     assert!(held(backend).is_empty(), "begin with an empty data plane");
     writes_and_removes(backend, ground);
     moves_with_the_object(backend, ground);

@@ -14,7 +14,7 @@ use rib::IfIndex;
 use super::conformance::Ground;
 
 /// Runs `test` in a new namespace, or says loudly why not.
-pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         println!("skipped: needs root, for network namespaces of its own");
         eprintln!("skipped: needs root, for network namespaces of its own");
@@ -36,7 +36,7 @@ pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
 
 /// `ip ARGUMENTS` in this thread's namespace.
 #[track_caller]
-pub fn ip(arguments: &str) -> String {
+pub(crate) fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().expect("iproute2");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments}: {error}");
@@ -45,23 +45,23 @@ pub fn ip(arguments: &str) -> String {
 
 /// As [`ip`], several commands.
 #[track_caller]
-pub fn ips(commands: &str) {
+pub(crate) fn ips(commands: &str) {
     commands.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| {
         ip(line);
     });
 }
 
-pub fn sysctl(name: &str, value: &str) {
+pub(crate) fn sysctl(name: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap_or_else(|e| panic!("sysctl {name}: {e}"));
 }
 
-pub fn index(name: &str) -> IfIndex {
+pub(crate) fn index(name: &str) -> IfIndex {
     let line = ip(&format!("-o link show dev {name}"));
     IfIndex(line.split(':').next().and_then(|n| n.trim().parse().ok()).expect("an interface number"))
 }
 
 /// Two links, `v0` and `v1`, to neighbors that never answer.
-pub fn two_links() -> Ground {
+pub(crate) fn two_links() -> Ground {
     for n in 0..2 {
         ips(&format!(
             "link add v{n} type veth peer name p{n}
@@ -82,19 +82,19 @@ pub fn two_links() -> Ground {
 }
 
 /// Counts the kernel's announcements of routes and next-hop objects: an independent witness of what was written.
-pub struct Watch(OwnedFd);
+pub(crate) struct Watch(OwnedFd);
 
 /// What was announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Announced {
-    pub routes: usize,
-    pub removed_routes: usize,
-    pub objects: usize,
-    pub removed_objects: usize,
+pub(crate) struct Announced {
+    pub(crate) routes: usize,
+    pub(crate) removed_routes: usize,
+    pub(crate) objects: usize,
+    pub(crate) removed_objects: usize,
 }
 
 impl Watch {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         const ROUTES_AND_OBJECTS: u32 = 1 << 6 | 1 << 10 | 1 << 31;
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute).expect("a socket");
@@ -104,7 +104,7 @@ impl Watch {
     }
 
     /// Since the last look.
-    pub fn announced(&self) -> Announced {
+    pub(crate) fn announced(&self) -> Announced {
         let mut seen = Announced::default();
         let mut buf = vec![0; 65_536];
         loop {
