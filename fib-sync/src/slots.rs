@@ -164,9 +164,14 @@ impl Slots {
         Some((slot, true))
     }
 
-    /// The RIB uses `id` no more. Answers with the slot to remove from the data plane.
-    pub(crate) fn release(&mut self, id: NextHopId) -> Option<Slot> {
+    /// The RIB uses `id` no more. Answers with the slot to remove from the data plane; none while routes that the RIB has not
+    /// named yet hang on it (`held`): they forward until they are swept, and the object is swept with them.
+    pub(crate) fn release(&mut self, id: NextHopId, held: impl FnOnce(Slot) -> bool) -> Option<Slot> {
         let slot = self.ids.remove(&id)?.slot?;
+        if held(slot) {
+            self.info_mut(slot).owner = Owner::Held;
+            return None;
+        }
         self.set_free(slot);
         Some(slot)
     }

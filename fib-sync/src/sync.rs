@@ -20,7 +20,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rib::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, IfIndex, NextHopId, NextHopOp};
 
 use crate::backend::FibBackend;
-use crate::mirror::{Mirror, State};
+use crate::mirror::{Mirror, Slot, State};
 use crate::retry::{Retry, delay};
 use crate::slots::{Slots, UNKNOWN};
 
@@ -185,14 +185,30 @@ impl Sync {
                 None => self.unwant(now, prefix, &mut routes),
             }
         }
+        let held = if gone.is_empty() { HashSet::default() } else { self.held_slots() };
         for id in gone {
-            unused.extend(self.slots.release(id).map(|slot| NextHopId(slot.0)));
+            unused.extend(self.slots.release(id, |slot| held.contains(&slot)).map(|slot| NextHopId(slot.0)));
         }
         self.through = self.through.max(delta.through);
         self.write(now, &objects, &routes, &unused);
         if delta.walk_done {
             self.on_walk_done(now);
         }
+    }
+
+    /// Slots that routes found and not yet named hang on.
+    fn held_slots(&self) -> HashSet<Slot, FixedState> {
+        let mut held = HashSet::default();
+        if self.walking {
+            // Asks for no prefix: the list stays empty.
+            self.mirror.select(|slot, state| {
+                if state == State::Held {
+                    held.insert(slot);
+                }
+                false
+            });
+        }
+        held
     }
 
     fn declare(

@@ -664,3 +664,28 @@ fn unknown_next_hops_are_refused_and_not_invented() {
     assert_eq!(b.progress().failed.len(), 1);
     assert!(b.plane.routes().is_empty());
 }
+
+/// Found by the simulator: the object left with its last told route, and took along a route of the earlier run that the RIB named
+/// only then; nobody wrote it again.
+#[test]
+fn an_object_stays_while_a_route_of_the_earlier_run_hangs_on_it() {
+    let mut before = Bench::new();
+    before.delta(&[(1, "2:10.0.0.7")], &[("192.0.2.0/24", 1), ("198.51.100.0/24", 1), ("203.0.113.0/24", 1)], true);
+    let mut b = Bench::over(before.plane.clone());
+    b.delta(&[(9, "2:10.0.0.7")], &[("192.0.2.0/24", 9)], false);
+    let through = b.through + 1;
+    b.through = through;
+    b.handle(Input::Delta(FibDelta {
+        routes: vec![FibRoute { prefix: net("192.0.2.0/24"), next_hop: None }],
+        unused: vec![NextHopId(9)],
+        through,
+        ..FibDelta::default()
+    }));
+    assert!(b.holds("198.51.100.0/24", "2:10.0.0.7"), "not named yet, so it still forwards");
+    b.delta(&[(9, "2:10.0.0.7")], &[("198.51.100.0/24", 9)], false);
+    assert!(b.holds("198.51.100.0/24", "2:10.0.0.7"));
+    b.delta(&[], &[], true);
+    assert_eq!(b.plane.routes(), [(net("198.51.100.0/24"), forwarding("2:10.0.0.7"))], "the rest is swept");
+    assert!(b.in_step());
+    assert_eq!(b.plane.next_hops(), 1);
+}
