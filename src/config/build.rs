@@ -371,7 +371,7 @@ fn kernel_model(table: &Table<'_>) -> KernelModel {
                 "1 to 4 belong to the kernel and to administrators; 179 is ours",
             ),
             186..=199 => {
-                table.wrong(at.span.clone(), "protocol", "186 to 199 belong to other routing daemons; 179 is ours")
+                table.wrong(at.span.clone(), "protocol", "186 to 199 belong to other routing daemons; 179 is ours");
             }
             _ => {}
         }

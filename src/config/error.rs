@@ -104,9 +104,9 @@ impl fmt::Display for Errors {
                 write!(f, ":{line}:{column}")?;
             }
             if key.is_empty() {
-                write!(f, ": {message}")?
+                write!(f, ": {message}")?;
             } else {
-                write!(f, ": {key}: {message}")?
+                write!(f, ": {key}: {message}")?;
             }
             if *line > 0 {
                 let gutter = line.to_string().len();

@@ -50,6 +50,9 @@ impl Value for Asn {
     }
 }
 
+/// Policies of one direction, with their places.
+type Names = Vec<At<String>>;
+
 /// The keys that a group gives to its neighbors.
 #[derive(Clone, Default)]
 struct Shared {
@@ -62,8 +65,8 @@ struct Shared {
     hold_time: Option<Duration>,
     connect_retry: Option<Duration>,
     families: Option<Vec<AddressFamily>>,
-    import: Option<Vec<At<String>>>,
-    export: Option<Vec<At<String>>>,
+    import: Option<Names>,
+    export: Option<Names>,
     route_reflector_client: Option<bool>,
     next_hop_self: Option<bool>,
     extended_messages: Option<bool>,
@@ -183,11 +186,11 @@ pub(super) struct Group<'a> {
 pub(super) struct Neighbor<'a> {
     pub(super) config: NeighborConfig,
     pub(super) group: Option<String>,
-    own: (Option<Vec<At<String>>>, Option<Vec<At<String>>>),
+    own: (Option<Names>, Option<Names>),
     table: Table<'a>,
 }
 
-fn check_chain(table: &Table<'_>, key: &str, chain: Option<&Vec<At<String>>>, known: &[String]) {
+fn check_chain(table: &Table<'_>, key: &str, chain: Option<&Names>, known: &[String]) {
     for name in chain.into_iter().flatten() {
         policies::known(table, key, name, known);
     }
@@ -296,7 +299,7 @@ fn complete(address: IpAddr, keys: Shared, node: &NodeModel, table: &Table<'_>) 
         let message = "only an internal neighbor can be a route-reflection client (RFC 4456)";
         table.wrong(table.span_of("route_reflector_client"), "route_reflector_client", message);
     }
-    let chain = |chain: Option<Vec<At<String>>>| match chain {
+    let chain = |chain: Option<Names>| match chain {
         Some(names) => PolicyRef::Chain(names.into_iter().map(|at| at.value).collect()),
         None => PolicyRef::Unset,
     };

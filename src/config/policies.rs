@@ -162,7 +162,7 @@ fn matches(table: &Table<'_>, scope: &Scope) -> Match {
                 });
             }
             None => {
-                undefined(table, "neighbor_group", &group, "neighbor_group", scope.groups.keys().map(String::as_str))
+                undefined(table, "neighbor_group", &group, "neighbor_group", scope.groups.keys().map(String::as_str));
             }
         }
     }

@@ -52,14 +52,13 @@ pub(super) fn services(root: &Table<'_>, distance: AdminDistance) -> Vec<Service
             owners.insert(vip.value, spec.name.to_string());
             spec.vips.push(vip.value);
         }
-        if let Some(name) = name {
-            if once.take(name.value, &table, "name", name.span.clone())
-                && written_vips == Some(spec.vips.len())
-                && let Err(message) = spec.validate()
-            {
-                let key = if message.starts_with("name") { "name" } else { "vips" };
-                table.wrong(table.span_of(key), key, message);
-            }
+        if let Some(name) = name
+            && once.take(name.value, &table, "name", name.span)
+            && written_vips == Some(spec.vips.len())
+            && let Err(message) = spec.validate()
+        {
+            let key = if message.starts_with("name") { "name" } else { "vips" };
+            table.wrong(table.span_of(key), key, message);
         }
         all.push(spec);
     }
@@ -99,7 +98,7 @@ fn words(table: &Table<'_>, spec: &mut ServiceSpec) {
         match at.value {
             Either::Word(word) if word == "withdraw" => {}
             Either::Word(word) => {
-                table.wrong(at.span, "down", super::read::not_a_word(&word, ["withdraw"].into_iter()))
+                table.wrong(at.span, "down", super::read::not_a_word(&word, ["withdraw"].into_iter()));
             }
             Either::Other => {
                 table.wrong(at.span, "down", "steps are not yet supported by this version; \"withdraw\" is");
