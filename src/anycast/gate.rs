@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bgpd::speaker::message::{LocalBatch, LocalRoute};
+use bgpd::wire::attr::Origin;
 use ipnet::IpNet;
 use rib::{AdminDistance, BackendId, FibFault, Metric, NextHop, Protocol, Route, RouteBatch, Source};
 
@@ -141,6 +142,7 @@ impl Vip {
         communities.dedup();
         Arc::new(LocalRoute {
             protocol: Protocol::Service,
+            origin: Origin::Igp,
             med: None,
             prepend: 0,
             communities,

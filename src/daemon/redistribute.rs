@@ -187,6 +187,7 @@ impl Follower {
         let prepended: usize = after.as_path.segments.iter().map(|segment| segment.asns.len()).sum();
         Some(LocalRoute {
             protocol: route.route.protocol,
+            origin: after.origin,
             med: after.med,
             prepend: u8::try_from(prepended).unwrap_or(u8::MAX),
             communities: after.communities,

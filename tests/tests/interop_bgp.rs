@@ -113,7 +113,7 @@ fn established(peer: &str, mut stands: impl FnMut() -> bool) {
 fn bird_and_anyhop_exchange_a_thousand_prefixes_of_each_family() {
     let Some(mut lab) = lab("bird_and_anyhop_exchange_a_thousand_prefixes_of_each_family") else { return };
     let (host, peer) = pair(&mut lab);
-    let attributes = "{ bgp_community.add((65002,7)); bgp_large_community.add((65002,7,8)); bgp_origin = 0; }";
+    let attributes = "{ bgp_community.add((65002,7)); bgp_large_community.add((65002,7,8)); bgp_origin = ORIGIN_IGP; }";
     let mut config = String::from("router id 10.99.0.2;\nprotocol device {}\n");
     for (ipv6, ours, theirs) in SESSIONS {
         let v = if ipv6 { 6 } else { 4 };

@@ -10,7 +10,7 @@ use rib::{AddressFamily, Protocol, RouteBatch};
 
 use crate::config::SpeakerConfig;
 use crate::session::{ConnId, DownReason};
-use crate::wire::attr::PathAttributes;
+use crate::wire::attr::{Origin, PathAttributes};
 
 /// Everything a speaker can be told, but for received octets ([`crate::speaker::Speaker::receive`]).
 #[derive(Clone, Debug)]
@@ -91,6 +91,8 @@ pub enum Command {
 pub struct LocalRoute {
     /// What it is: policies match on it, and services are exported to neighbors without an export policy.
     pub protocol: Protocol,
+    /// ORIGIN (RFC 4271 §5.1.1): IGP for what this node itself offers, INCOMPLETE for what was redistributed.
+    pub origin: Origin,
     /// MED to start with.
     pub med: Option<u32>,
     /// Times our AS number is prepended beside the one due.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgpd::speaker::message::{Input, LocalRoute, Query, Reply, SessionState};
+use bgpd::wire::attr::Origin;
 use ipnet::{IpNet, Ipv4Net};
 use rib::{IfIndex, Protocol};
 
@@ -209,6 +210,7 @@ impl World {
     pub fn announce(&mut self, name: &str, prefix: &str) -> &mut Self {
         let route = LocalRoute {
             protocol: Protocol::Service,
+            origin: Origin::Igp,
             med: None,
             prepend: 0,
             communities: vec![0xFC00_0035],

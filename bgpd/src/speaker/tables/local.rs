@@ -10,7 +10,7 @@ use crate::attrs::Extra;
 use crate::intern::AttrId;
 use crate::locrib::{Change, DestId, PeerIndex};
 use crate::speaker::message::{LocalBatch, LocalRoute};
-use crate::wire::attr::{AsPath, NextHopAttr, Origin, PathAttributes};
+use crate::wire::attr::{AsPath, NextHopAttr, PathAttributes};
 
 impl Tables {
     /// Our own routes: decided and told at once.
@@ -93,7 +93,7 @@ fn local_attributes(route: &LocalRoute, family: AddressFamily) -> (PathAttribute
         list
     }
     let attributes = PathAttributes {
-        origin: Origin::Igp,
+        origin: route.origin,
         as_path: AsPath::default(),
         next_hop,
         med: route.med,

@@ -144,6 +144,7 @@ pub(crate) fn attributes(path: &[u32], next_hop: &str) -> PathAttributes {
 pub(crate) fn service() -> LocalRoute {
     LocalRoute {
         protocol: Protocol::Service,
+        origin: Origin::Igp,
         med: None,
         prepend: 0,
         communities: Vec::new(),
