@@ -16,6 +16,7 @@ mod ospf;
 mod policy;
 mod registration;
 mod request;
+mod retention;
 mod rib;
 mod server;
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     neighbors: Arc<feed::Watched<v1::Neighbor>>,
     /// The services, as watchers follow them.
     services: Arc<feed::Watched<v1::Service>>,
+    /// What keeps changes of routes for watchers that resume.
+    retention: Arc<retention::Retention>,
     /// True once the API is to end.
     stopping: watch::Receiver<bool>,
 }
@@ -68,7 +71,7 @@ impl Context {
             let anycast = node.anycast.clone();
             feed::Watched::new(anycast::same, Arc::new(move || anycast::table(anycast.clone()).boxed()))
         };
-        Arc::new(Self { node, boot, events: Arc::default(), neighbors, services, stopping })
+        Arc::new(Self { node, boot, events: Arc::default(), neighbors, services, retention: Arc::default(), stopping })
     }
 
     /// Runs `body` for one watcher, until it ends, the client leaves or the API ends.

@@ -22,19 +22,23 @@ impl Service {
     async fn problems(&self) -> Result<Vec<String>, Status> {
         let node = &self.0.node;
         let mut problems = Vec::new();
+        let services = node.anycast.services().await;
+        // A data plane refuses the route of a VIP that is not local; whether that is wrong, the service's state says.
+        let not_local = services.iter().flat_map(|service| &service.vips).filter(|vip| !vip.local).count();
         for fib in &node.fibs {
             let stats = fib.stats().await.map_err(gone)?;
             if let Some(error) = stats.error {
                 problems.push(format!("data plane {}: {error}", fib.name));
             }
-            if stats.failed > 0 {
+            let refused = stats.failed.saturating_sub(not_local);
+            if refused > 0 {
                 problems.push(format!(
-                    "data plane {} refuses {} routes; `anyhop fib diff` shows them",
-                    fib.name, stats.failed
+                    "data plane {} refuses {refused} routes; `anyhop show routes` says which and why",
+                    fib.name
                 ));
             }
         }
-        for service in node.anycast.services().await {
+        for service in services {
             use crate::anycast::ServiceState::{Partial, Waiting, Withdrawn};
             if matches!(service.state, Waiting | Partial | Withdrawn) {
                 problems.push(format!("service {} is {}: {}", service.spec.name, service.state.name(), service.reason));

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{self, Names};
 use super::request::{self, gone, invalid};
-use super::{Context, Stream, feed};
+use super::{Context, Stream, feed, retention};
 use crate::daemon::handles::{ApiRoute, WatchStep};
 
 /// Most addresses of one batch.
@@ -141,11 +141,16 @@ impl RibService for Service {
             Some(after) => node.rib.watch_from(after),
             None => node.rib.watch_only(WatchFilter { within: only, ..WatchFilter::default() }),
         };
+        let retention = Arc::clone(&self.0.retention);
+        retention.touch(&node.rib).await.map_err(gone)?;
         Ok(self.0.stream(move |messages| async move {
             loop {
-                let step = watch.next().await.map_err(gone)?;
+                let step = tokio::time::timeout(retention::STEP, watch.next()).await;
+                retention.touch(&node.rib).await.map_err(gone)?;
+                // Nothing has happened for a while; the step goes on where it was.
+                let Ok(step) = step else { continue };
                 let mut names = Names::new(&node.info);
-                let message = watch_message(boot, step, only, &mut names);
+                let message = watch_message(boot, step.map_err(gone)?, only, &mut names);
                 if let Some(message) = message
                     && messages.send(Ok(message)).await.is_err()
                 {

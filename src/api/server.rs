@@ -14,6 +14,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, HealthService};
 
 use super::listen::{Listener, Listeners};
 use super::{Context, anycast, bgp, events, fib, node, ospf, policy, rib};
@@ -35,11 +36,13 @@ pub async fn serve(listeners: Listeners, node: Node, stop: impl Future<Output = 
     let (stopping_tx, stopping) = watch::channel(false);
     let context = Context::new(node, stopping.clone());
     let (health, routes) = routes(&context).map_err(io::Error::other)?;
+    set_health(&health, ServingStatus::Serving).await;
 
     let mut background = JoinSet::new();
     background.spawn(events::record(Arc::clone(&context)));
     background.spawn(Arc::clone(&context.neighbors).run());
     background.spawn(Arc::clone(&context.services).run());
+    background.spawn(Arc::clone(&context.retention).run());
 
     let mut servers = JoinSet::new();
     let mut files = Vec::new();
@@ -78,7 +81,7 @@ pub async fn serve(listeners: Listeners, node: Node, stop: impl Future<Output = 
             },
         }
     };
-    health.set_service_status("", ServingStatus::NotServing).await;
+    set_health(&health, ServingStatus::NotServing).await;
     stopping_tx.send_replace(true);
     let drained = tokio::time::timeout(GRACE, async { while servers.join_next().await.is_some() {} }).await;
     if drained.is_err() {
@@ -105,19 +108,36 @@ where
     })
 }
 
+/// The names that a health checker can ask for; empty is the server as a whole.
+const HEALTH_OF: [&str; 8] = [
+    "",
+    v1::node_service_server::SERVICE_NAME,
+    v1::bgp_service_server::SERVICE_NAME,
+    v1::rib_service_server::SERVICE_NAME,
+    v1::fib_service_server::SERVICE_NAME,
+    v1::anycast_service_server::SERVICE_NAME,
+    v1::ospf_service_server::SERVICE_NAME,
+    v1::policy_service_server::SERVICE_NAME,
+];
+
+async fn set_health(health: &HealthReporter, status: ServingStatus) {
+    for name in HEALTH_OF {
+        health.set_service_status(name, status).await;
+    }
+}
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Every service, with a status for health checkers.
-fn routes(context: &Arc<Context>) -> Result<(tonic_health::server::HealthReporter, Routes), Error> {
-    let health = tonic_health::server::HealthReporter::new();
+fn routes(context: &Arc<Context>) -> Result<(HealthReporter, Routes), Error> {
+    let health = HealthReporter::new();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let health_service = tonic_health::pb::health_server::HealthServer::new(
-        tonic_health::server::HealthService::from_health_reporter(health.clone()),
-    );
+    let health_service =
+        tonic_health::pb::health_server::HealthServer::new(HealthService::from_health_reporter(health.clone()));
     let routes = Routes::new(v1::node_service_server::NodeServiceServer::new(node::Service(Arc::clone(context))))
         .add_service(v1::bgp_service_server::BgpServiceServer::new(bgp::Service(Arc::clone(context))))
         .add_service(v1::rib_service_server::RibServiceServer::new(rib::Service(Arc::clone(context))))

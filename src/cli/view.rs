@@ -231,11 +231,14 @@ impl Neighbor {
         if self.enabled { self.state.clone() } else { "disabled".to_owned() }
     }
 
-    /// Why it is not as one would wish.
+    /// Why it is not as one would wish, short enough for a table; `anyhop show neighbors ADDR` says it all.
     pub(super) fn note_text(&self) -> String {
-        match (&self.last_down, self.state.as_str()) {
-            (Some(reason), state) if state != "established" && self.notes.is_empty() => reason.clone(),
-            _ => self.notes.join("; "),
+        let down = self.last_down.iter().filter(|_| self.state != "established");
+        let mut why = down.chain(&self.notes);
+        match (why.next(), why.count()) {
+            (None, _) => String::new(),
+            (Some(first), 0) => first.clone(),
+            (Some(first), more) => format!("{first} (+{more})"),
         }
     }
 }

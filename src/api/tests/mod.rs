@@ -5,3 +5,4 @@ mod events;
 mod feed;
 mod listen;
 mod request;
+mod server;

@@ -17,8 +17,8 @@ use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use fib::{FibDifference, FibEntry, FibHandle, FibPage, FibStats};
+pub use rib::{Anchor, PAGE_MAX, RIB_INPUTS, RIB_URGENT, RibHandle, RibWatch, WatchStep};
 pub(crate) use rib::{Changes, Lease, RibAsk, RibEnds};
-pub use rib::{PAGE_MAX, RIB_INPUTS, RIB_URGENT, RibHandle, RibWatch, WatchStep};
 
 use crate::anycast::AnycastHandle;
 

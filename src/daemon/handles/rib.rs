@@ -207,6 +207,16 @@ impl RibHandle {
         watch
     }
 
+    /// Keeps the changes from now on, within the journal's bound, so that a watch that ends can be resumed. Drop it to let them go.
+    ///
+    /// # Errors
+    /// [`Gone`] when the RIB has stopped.
+    pub async fn anchor(&self) -> Result<Anchor, Gone> {
+        let filter = WatchFilter::default();
+        let lease = self.ask(|reply| RibAsk::Watch { after: None, filter, reply }).await?;
+        lease.map(Anchor).ok_or(Gone)
+    }
+
     /// Where the BGP speaker puts its routes: the bulk lane itself.
     pub(crate) fn sink(&self) -> mpsc::Sender<Input> {
         self.inputs.clone()
@@ -222,6 +232,10 @@ impl RibHandle {
         let _ = self.urgent.send(RibAsk::Stop).await;
     }
 }
+
+/// Keeps the journal from being trimmed past the moment it was taken, for as long as it lives; see [`RibHandle::anchor`].
+#[derive(Clone, Debug)]
+pub struct Anchor(#[allow(dead_code, reason = "held only to be dropped")] Lease);
 
 /// One step of a [`RibWatch`].
 #[derive(Clone, Debug)]
