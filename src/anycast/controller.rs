@@ -238,6 +238,12 @@ impl Controller {
         self.services.values().filter(wanted).map(|member| member.view(&self.common.addresses)).collect()
     }
 
+    /// The VIPs of all services, whatever their state.
+    #[must_use]
+    pub fn vips(&self) -> BTreeSet<IpNet> {
+        self.services.values().flat_map(|member| member.spec.vips.iter().copied()).collect()
+    }
+
     /// The latest `limit` history entries after `after`, oldest first, of all services or the one named.
     #[must_use]
     pub fn history(&self, name: Option<&str>, after: u64, limit: usize) -> Vec<HistoryEntry> {

@@ -3,7 +3,7 @@
 //! Requests come through a bounded channel. Addresses and acknowledgements come from threads that must not wait for us (the
 //! RIB also waits for what we send it), so they are folded into a mailbox that keeps the last word per key.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use fib_sync::host::AddressControl;
 use futures::future::BoxFuture;
 use ipnet::IpNet;
 use rib::{BackendId, FibFault};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use super::controller::{Controller, Input, Outbox, Output, Ticket};
 use super::service::{Operation, OperatorError, ServiceSpec};
@@ -35,6 +35,8 @@ pub struct Carriers {
     pub rib: Box<dyn FnMut(rib::message::Input) -> BoxFuture<'static, ()> + Send>,
     /// Hands announcements to the BGP speaker, on its urgent lane.
     pub bgp: Box<dyn FnMut(LocalBatch) -> BoxFuture<'static, ()> + Send>,
+    /// Shows which prefixes belong to services, as soon as one comes or goes.
+    pub vips: watch::Sender<BTreeSet<IpNet>>,
 }
 
 /// The last word per key of what arrived and was not read yet; bounded by the addresses of the host and the VIPs.
@@ -89,6 +91,7 @@ impl AnycastHandle {
             addresses: Arc::new(Mutex::new(carriers.addresses)),
             rib: carriers.rib,
             bgp: carriers.bgp,
+            vips: carriers.vips,
             events: events.clone(),
             replies: HashMap::new(),
             last_ticket: 0,
@@ -187,6 +190,7 @@ struct Task {
     addresses: Shared,
     rib: Box<dyn FnMut(rib::message::Input) -> BoxFuture<'static, ()> + Send>,
     bgp: Box<dyn FnMut(LocalBatch) -> BoxFuture<'static, ()> + Send>,
+    vips: watch::Sender<BTreeSet<IpNet>>,
     events: broadcast::Sender<HistoryEntry>,
     replies: HashMap<Ticket, Result<(), OperatorError>>,
     last_ticket: u64,
@@ -285,7 +289,18 @@ impl Task {
         let mut inputs = VecDeque::from([input]);
         let mut out = Outbox::new();
         while let Some(input) = inputs.pop_front() {
+            let verdict = matches!(input, Input::Verdict(_));
             self.controller.handle(Instant::now(), input, &mut out);
+            if !verdict {
+                // Before anything is bound, so that an address is never taken for anybody else's.
+                let vips = self.controller.vips();
+                self.vips.send_if_modified(|known| {
+                    *known != vips && {
+                        *known = vips;
+                        true
+                    }
+                });
+            }
             for output in out.drain(..) {
                 if let Some(answer) = self.carry(output).await {
                     inputs.push_back(answer);

@@ -32,6 +32,8 @@ pub(super) struct HostTask {
     pub(super) events: Events,
     /// True once the host's first dump has been told to the RIB.
     pub(super) synced: watch::Sender<bool>,
+    /// The services' prefixes.
+    claimed: watch::Receiver<BTreeSet<IpNet>>,
     local: HashSet<IpAddr>,
     /// What the RIB was told of the configured routes.
     told: BTreeMap<IpNet, Route>,
@@ -46,20 +48,24 @@ impl HostTask {
         anycast: AnycastHandle,
         events: Events,
         synced: watch::Sender<bool>,
+        claimed: watch::Receiver<BTreeSet<IpNet>>,
     ) -> Self {
         let (local, told) = (HashSet::new(), BTreeMap::new());
-        Self { table, statics, rib, backends, anycast, events, synced, local, told }
+        Self { table, statics, rib, backends, anycast, events, synced, claimed, local, told }
     }
 
     /// Runs until every source of events has ended or the RIB is gone.
     pub(super) async fn run(mut self, mut sources: Vec<HostEvents>, mut reload: mpsc::Receiver<NewStatics>) {
         let mut second = if sources.len() > 1 { sources.pop() } else { None };
         let Some(mut first) = sources.pop() else { return };
-        if self.tell_statics().await.is_err() {
+        if self.tell_statics().await.is_err() || self.claim().await.is_err() {
             return;
         }
         loop {
             let outcome = tokio::select! {
+                // A new service's VIP is claimed before the address that it binds is seen.
+                biased;
+                Ok(()) = self.claimed.changed() => self.claim().await,
                 event = first.recv() => match event {
                     Some(event) => self.turn(event, &mut first).await,
                     None => return,
@@ -79,6 +85,15 @@ impl HostTask {
                 return;
             }
         }
+    }
+
+    /// Leaves the services' prefixes to the services.
+    async fn claim(&mut self) -> Result<(), Gone> {
+        let vips = self.claimed.borrow_and_update().clone();
+        for input in self.table.claim(vips) {
+            self.rib.urgent(input).await?;
+        }
+        Ok(())
     }
 
     /// Takes `event` and those that have happened already.

@@ -1,6 +1,7 @@
 //! A node from its model: started in the order in which the parts need each other, reloaded by difference, stopped so that
 //! neighbors and kernel are left clean.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,7 @@ use fib_sync::memory::{MemoryBackend, MemoryHost, Plane};
 use fib_sync::netlink::{KernelAddresses, KernelBackend, KernelConfig, NexthopCompat, monitor};
 use fib_sync::thread::{BackendHandle, OnStop};
 use futures::FutureExt as _;
+use ipnet::IpNet;
 use rib::BackendId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -168,7 +170,10 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let mut speaker = model.speaker.clone();
     speaker.seed = seed;
     let bgp = bgpd::io::spawn(speaker, io, rib.sink())?;
-    let anycast = anycast(&rib, &bgp, opened.addresses);
+    // The configured VIPs are the services' from the first moment, also those bound before we came.
+    let vips = model.services.iter().flat_map(|service| service.vips.iter().copied()).collect();
+    let (vips, claimed) = watch::channel(vips);
+    let anycast = anycast(&rib, &bgp, opened.addresses, vips);
     let backends = spawn_backends(opened.backends, &rib)?;
     let listening = Listeners { bgp: bgp.clone(), anycast: anycast.clone() };
     let rib_thread = rib_thread::spawn(ends, backends.clone(), listening)?;
@@ -183,6 +188,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         anycast.clone(),
         events.clone(),
         synced_tx,
+        claimed,
     );
     tokio::spawn(task.run(opened.sources, new_statics));
 
@@ -220,7 +226,12 @@ fn fresh_seed() -> u64 {
     fastrand::Rng::new().u64(..)
 }
 
-fn anycast(rib: &RibHandle, bgp: &bgpd::io::Handle, addresses: Box<dyn AddressControl>) -> AnycastHandle {
+fn anycast(
+    rib: &RibHandle,
+    bgp: &bgpd::io::Handle,
+    addresses: Box<dyn AddressControl>,
+    vips: watch::Sender<BTreeSet<IpNet>>,
+) -> AnycastHandle {
     let (rib, bgp) = (rib.clone(), bgp.clone());
     AnycastHandle::spawn(Carriers {
         addresses,
@@ -236,6 +247,7 @@ fn anycast(rib: &RibHandle, bgp: &bgpd::io::Handle, addresses: Box<dyn AddressCo
             bgp.local(batch);
             futures::future::ready(()).boxed()
         }),
+        vips,
     })
 }
 

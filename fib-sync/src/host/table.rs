@@ -2,7 +2,7 @@
 //!
 //! A pure machine. Which foreign routes are worth telling is the monitor's choice; resolution over interfaces is the RIB's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -17,6 +17,8 @@ pub struct HostTable {
     names: HashMap<String, IfIndex>,
     local: HashMap<IpAddr, usize>,
     foreign: HashMap<IpNet, BTreeMap<u32, Route>>,
+    /// Service prefixes: host addresses in them are the services' own routes and no connected ones.
+    claimed: BTreeSet<IpNet>,
     kernel_distance: AdminDistance,
 }
 
@@ -34,6 +36,7 @@ impl HostTable {
             names: HashMap::new(),
             local: HashMap::new(),
             foreign: HashMap::new(),
+            claimed: BTreeSet::new(),
             kernel_distance,
         }
     }
@@ -48,6 +51,21 @@ impl HostTable {
             // These two concern the data plane only.
             HostEvent::Disturbed(_) | HostEvent::Synced => Vec::new(),
         }
+    }
+
+    /// From now on these prefixes belong to services. A VIP on the loopback link is announced by its service or not at all: as
+    /// a connected route it could be redistributed whatever the service's health. What a service gives up stays claimed
+    /// while an address in it is still here.
+    pub fn claim(&mut self, mut vips: BTreeSet<IpNet>) -> Vec<Input> {
+        vips.extend(self.claimed.iter().filter(|vip| self.local.keys().any(|addr| vip.contains(addr))));
+        let before = std::mem::replace(&mut self.claimed, vips);
+        let touched = |address: &&IpNet| {
+            let covered = |set: &BTreeSet<IpNet>| set.iter().any(|vip| vip.contains(*address));
+            covered(&before) != covered(&self.claimed)
+        };
+        let addresses: Vec<IpNet> =
+            self.links.values().flat_map(|entry| entry.addresses.iter().filter(touched)).copied().collect();
+        self.connected(&addresses).into_iter().collect()
     }
 
     /// True if `addr` is on one of the links, up or not.
@@ -168,9 +186,10 @@ impl HostTable {
         let on = up.filter(move |entry| entry.addresses.iter().any(|address| address.trunc() == prefix));
         // A host address on the loopback link is this host; on any other link its neighbor may be meant (point to point).
         let host = prefix.prefix_len() == prefix.max_prefix_len();
-        on.map(move |entry| match entry.link.loopback && host {
-            true => NextHop::Local,
-            false => NextHop::Interface(entry.link.index),
+        let claimed = self.claimed.iter().any(|vip| vip.contains(&prefix));
+        on.filter_map(move |entry| match entry.link.loopback && host {
+            true => (!claimed).then_some(NextHop::Local),
+            false => Some(NextHop::Interface(entry.link.index)),
         })
     }
 

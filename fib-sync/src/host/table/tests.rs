@@ -113,6 +113,25 @@ fn loopback_host_addresses_are_this_host_and_link_local_ones_are_no_routes() {
 }
 
 #[test]
+fn a_vip_on_the_loopback_link_is_no_connected_route_while_a_service_claims_it() {
+    let claim = |vips: &[&str]| vips.iter().map(|vip| vip.parse().unwrap()).collect();
+    let mut host = table();
+    host.handle(link(LO, true));
+    host.handle(link(ETH0, true));
+    host.handle(address(ETH0, "198.51.100.1/24", true));
+    assert_eq!(words(host.handle(address(LO, "192.0.2.53/32", true))), ["192.0.2.53/32 = local"]);
+    assert_eq!(
+        words(host.claim(claim(&["192.0.2.53/32", "198.51.100.0/24"]))),
+        ["192.0.2.53/32 gone", "198.51.100.0/24 = if2"]
+    );
+    // The service is gone, its address is not: announcing it as a connected route would undo the withdrawal.
+    assert!(host.claim(claim(&[])).iter().all(|input| !words(vec![input.clone()])[0].contains("192.0.2.53/32 =")));
+    assert_eq!(words(host.handle(address(LO, "192.0.2.53/32", false))), ["192.0.2.53/32 gone"]);
+    host.claim(claim(&[]));
+    assert_eq!(words(host.handle(address(LO, "192.0.2.53/32", true))), ["192.0.2.53/32 = local"]);
+}
+
+#[test]
 fn a_renamed_link_is_found_by_its_new_name_only() {
     let mut host = table();
     host.handle(link(ETH0, true));
