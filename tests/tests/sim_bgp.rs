@@ -127,6 +127,15 @@ fn connections_that_are_reset_again_and_again_come_back() {
 }
 
 #[test]
+fn a_data_plane_that_refuses_and_forgets_is_put_right() {
+    let mut w = World::seeded(13).line(["a", "b", "c"]);
+    w.refuse("b", "192.0.2.0/24", 3).announce("a", "192.0.2.0/24").announce("a", "198.51.100.0/24");
+    w.run_for(Duration::from_millis(100)).expect_no_route("b", "192.0.2.0/24").expect_route("b", "198.51.100.0/24");
+    w.settle().expect_path(["c", "b", "a"], "192.0.2.0/24");
+    w.disturb("b", "192.0.2.0/24").settle().expect_path(["c", "b", "a"], "192.0.2.0/24");
+}
+
+#[test]
 fn parallel_links_are_one_neighbor_each() {
     let mut w = World::seeded(12).line(["a", "b"]).link("a", "b");
     w.announce("a", "192.0.2.0/24").settle();

@@ -62,7 +62,7 @@ impl World {
         let link = self.rng.usize(0..self.links.len());
         let name = self.nodes[node].name.clone();
         let alive = self.nodes[node].machines.is_some();
-        match self.rng.u8(0..12) {
+        match self.rng.u8(0..14) {
             0..=3 => {
                 let prefix = self.any_prefix();
                 self.announce(&name, &prefix);
@@ -92,6 +92,17 @@ impl World {
             }
             9 | 10 => {
                 self.restart(&name);
+            }
+            11 => {
+                let prefix = self.any_prefix();
+                let times = self.rng.u32(1..4);
+                self.refuse(&name, &prefix, times);
+            }
+            12 => {
+                let held = self.nodes[node].plane.routes();
+                if let Some((prefix, _)) = held.get(self.rng.usize(0..held.len().max(1))) {
+                    self.disturb(&name, &prefix.to_string());
+                }
             }
             _ => {
                 let rate = if self.nodes[node].read_rate.is_some() { None } else { Some(self.rng.u32(200..20_000)) };

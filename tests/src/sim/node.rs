@@ -245,6 +245,14 @@ impl Node {
         self.pump(now)
     }
 
+    /// Somebody else touched a route in the data plane.
+    pub fn disturbed(&mut self, now: Instant, prefix: IpNet) -> Vec<bgp::Output> {
+        if let Some(machines) = &mut self.machines {
+            machines.sync.handle(now, sync::Input::Disturbed(prefix), &mut machines.sync_out);
+        }
+        self.pump(now)
+    }
+
     /// The next time at which [`Node::wake`] has something to do.
     #[must_use]
     pub fn deadline(&self, now: Instant) -> Option<Instant> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bgpd::speaker::message::{Input, LocalRoute, Query, Reply, SessionState};
 use bgpd::wire::attr::Origin;
 use ipnet::{IpNet, Ipv4Net};
-use rib::{IfIndex, Protocol};
+use rib::{FibFault, IfIndex, Protocol};
 
 use super::clock::{Clock, Event};
 use super::node::{HOLD_TIME, Node, Port};
@@ -290,6 +290,9 @@ impl World {
             if node.machines.as_ref().is_some_and(|machines| machines.sweep_at.is_some()) {
                 return Some(format!("{} has not swept its data plane yet", node.name));
             }
+            if node.machines.as_ref().is_some_and(|machines| machines.sync.view().failed > 0) {
+                return Some(format!("{}'s data plane still refuses routes", node.name));
+            }
             for port in &node.ports {
                 let link = &self.links[port.link];
                 let alive = link.nodes.iter().all(|end| self.nodes[*end].machines.is_some());
@@ -430,6 +433,26 @@ impl World {
         self.begin();
         let node = self.index(name);
         self.nodes[node].read_rate = octets_per_second;
+        self
+    }
+
+    /// The router's data plane refuses the prefix the next `times` times.
+    pub fn refuse(&mut self, name: &str, prefix: &str, times: u32) -> &mut Self {
+        self.begin();
+        let (prefix, node) = (prefix.parse::<IpNet>().expect("a prefix"), self.index(name));
+        self.record((node, prefix, times), || format!("{name}: the data plane will refuse {prefix} {times} times"));
+        self.nodes[node].plane.refuse(prefix, FibFault::Errno(12), times);
+        self
+    }
+
+    /// Somebody removes a route from the router's data plane, which says so.
+    pub fn disturb(&mut self, name: &str, prefix: &str) -> &mut Self {
+        self.begin();
+        let (prefix, node) = (prefix.parse::<IpNet>().expect("a prefix"), self.index(name));
+        self.record((node, prefix), || format!("{name}: somebody removes {prefix}"));
+        self.nodes[node].plane.forget(prefix);
+        let outputs = self.nodes[node].disturbed(self.clock.now(), prefix);
+        self.carry(node, outputs);
         self
     }
 
