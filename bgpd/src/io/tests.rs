@@ -18,6 +18,7 @@ use super::*;
 use crate::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs};
 use crate::policy::PolicySet;
 use crate::speaker::message::{Command, Event, LocalBatch, LocalRoute, Query, Reply, SessionState};
+use crate::wire::attr::Origin;
 use crate::wire::header::{self, MessageType};
 
 /// Longer than anything here takes, short enough to end a test that hangs.
@@ -140,6 +141,7 @@ impl Running {
     fn announce(&self, prefixes: impl IntoIterator<Item = IpNet>, up: bool) {
         let route = Arc::new(LocalRoute {
             protocol: Protocol::Service,
+            origin: Origin::Igp,
             med: None,
             prepend: 0,
             communities: Vec::new(),
@@ -531,6 +533,7 @@ fn lanes_keep_the_latest_change_and_the_first_order() {
     let up = |med| {
         Some(Arc::new(LocalRoute {
             protocol: Protocol::Service,
+            origin: Origin::Igp,
             med: Some(med),
             prepend: 0,
             communities: Vec::new(),
