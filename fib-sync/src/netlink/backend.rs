@@ -79,13 +79,18 @@ impl KernelBackend {
     ) -> Result<(), BackendError> {
         let mut groups: Vec<(NextHopId, Side, Members)> = Vec::new();
         let mut legs: Vec<(u32, LegKey)> = Vec::new();
+        let mut in_place: Vec<(NextHopId, Side, Members)> = Vec::new();
         let mut seen = HashSet::new();
         for (slot, side) in wanted {
             match self.objects.plan(*slot, *side) {
                 Ok(None) => {}
                 Ok(Some(plan)) => {
                     legs.extend(plan.legs.into_iter().filter(|(id, _)| seen.insert(*id)));
-                    groups.push((*slot, *side, plan.members));
+                    if plan.group {
+                        groups.push((*slot, *side, plan.members));
+                    } else {
+                        in_place.push((*slot, *side, plan.members));
+                    }
                 }
                 Err(fault) => refused.push((*slot, *side, fault)),
             }
@@ -103,6 +108,11 @@ impl KernelBackend {
                 return Err(privilege("write next-hop objects"));
             }
             self.objects.leg_written(*key, errno.is_none());
+        }
+        for (slot, side, members) in in_place {
+            if let Some(errno) = members.iter().find_map(|(id, _)| failed.get(id)) {
+                refused.push((slot, side, fault(*errno)));
+            }
         }
         // A group with a leg that cannot be is written with the others, but counts as refused: it is not what was told.
         let mut batch = Batch::new(&mut self.sockets[0]);
@@ -198,18 +208,21 @@ fn fault(errno: i32) -> FibFault {
     }
 }
 
-/// The order in which the kernel's trees grow fastest. The IPv6 tree likes neighbors after each other. The IPv4 trie resizes its
-/// upper nodes again and again under sorted writes: a random eighth first gives them their size. Removal goes backwards.
+/// The order in which the kernel's trees work fastest. The IPv6 tree likes neighbors after each other. The IPv4 trie resizes its
+/// upper nodes again and again under sorted writes: a random eighth first gives them their size, and removal is random
+/// altogether (a million routes: 4.4 s of processor, 8 s in the order of writing).
 fn order(writes: &mut [Write<'_>]) {
     if writes.len() < ORDER_ROUTES {
         return;
     }
     writes.sort_unstable_by_key(|write| match write.prefix {
         IpNet::V4(net) => {
-            let mixed = net.network().to_bits().wrapping_mul(0x9e37_79b1).rotate_left(15).wrapping_mul(0x85eb_ca6b);
-            let rank = if mixed >> 29 == 0 { u64::from(mixed) } else { 1 << 32 | u64::from(net.network().to_bits()) };
-            let remove = write.target == Target::Remove;
-            (!remove, if remove { !rank } else { rank }, write.prefix)
+            let bits = net.network().to_bits();
+            let mixed = bits.wrapping_mul(0x9e37_79b1).rotate_left(15).wrapping_mul(0x85eb_ca6b);
+            let removal = write.target == Target::Remove;
+            let rank = if removal || mixed >> 29 == 0 { u64::from(mixed) } else { 1 << 32 | u64::from(bits) };
+            // Removals first: they make room.
+            (!removal, rank, write.prefix)
         }
         IpNet::V6(_) => (false, 0, write.prefix),
     });

@@ -83,6 +83,8 @@ pub(super) struct Objects {
 pub(super) struct Plan {
     pub(super) legs: Vec<(u32, LegKey)>,
     pub(super) members: Members,
+    /// The group itself is to be written; else its only leg becomes another in place.
+    pub(super) group: bool,
 }
 
 impl Objects {
@@ -139,7 +141,12 @@ impl Objects {
     /// When the kernel has no such group.
     pub(super) fn plan(&mut self, slot: NextHopId, side: Side) -> Result<Option<Plan>, FibFault> {
         let Some(Forwarding::Legs(legs)) = self.wanted(slot).cloned() else { return Ok(None) };
-        let mut plan = Plan { legs: Vec::new(), members: Vec::with_capacity(legs.len()) };
+        if let [leg] = &legs[..]
+            && let Some(plan) = self.turn_only_leg(slot, side, leg_key(leg, side)?, leg.weight)
+        {
+            return Ok(Some(plan));
+        }
+        let mut plan = Plan { legs: Vec::new(), members: Vec::with_capacity(legs.len()), group: true };
         for leg in &legs {
             let key = leg_key(leg, side)?;
             let (id, sure) = self.leg(key)?;
@@ -155,6 +162,23 @@ impl Objects {
         plan.members.sort_unstable_by_key(|(id, _)| self.keys.get(id).copied());
         let same = self.slot(slot).groups[side as usize].as_ref() == Some(&plan.members);
         Ok((!same || !plan.legs.is_empty()).then_some(plan))
+    }
+
+    /// A group with one leg that nobody shares moves by rewriting that leg: an IPv6 group with 200,000 routes takes 15 ms so, and
+    /// 150 ms by writing the group.
+    fn turn_only_leg(&mut self, slot: NextHopId, side: Side, new: LegKey, weight: u16) -> Option<Plan> {
+        let members = self.slot(slot).groups[side as usize].clone()?;
+        let [(id, had)] = members[..] else { return None };
+        let old = *self.keys.get(&id)?;
+        let leg = self.legs.get(&old)?;
+        let turns = leg.users == 1 && leg.sure && had == weight.clamp(1, 256) && old.family == new.family;
+        if !turns || self.legs.contains_key(&new) {
+            return None;
+        }
+        self.legs.remove(&old);
+        self.legs.insert(new, Leg { id, users: 1, sure: false });
+        self.keys.insert(id, new);
+        Some(Plan { legs: vec![(id, new)], members, group: false })
     }
 
     fn leg(&mut self, key: LegKey) -> Result<(u32, bool), FibFault> {
