@@ -1,6 +1,6 @@
 //! The machine between the RIB's changes and one data plane.
 //!
-//! It remembers what the RIB wants ([`crate::mirror`]), writes what differs, tries refused routes again, and compares with the
+//! It remembers what the RIB wants (the mirror), writes what differs, tries refused routes again, and compares with the
 //! data plane's own dump whenever belief is not enough: at the start, after a lost connection, after lost events. Start and
 //! repair are the same code: read what is there, adopt what is equal, write the rest, remove what nobody wants.
 //!
@@ -335,7 +335,7 @@ impl Sync {
     }
 
     /// Held routes on these slots are no longer believed to be as found.
-    fn forget_held(&mut self, mut on: impl FnMut(crate::mirror::Slot) -> bool) {
+    fn forget_held(&mut self, mut on: impl FnMut(Slot) -> bool) {
         for prefix in self.mirror.select(|slot, state| state == State::Held && on(slot)) {
             self.mirror.set(prefix, UNKNOWN, State::Held);
         }
