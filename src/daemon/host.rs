@@ -23,9 +23,8 @@ const EVENTS_PER_TURN: usize = 256;
 /// New configured routes, answered when the RIB has been told.
 pub(super) type NewStatics = (Vec<StaticRoute>, oneshot::Sender<()>);
 
-pub(super) struct HostTask {
-    pub(super) table: HostTable,
-    pub(super) statics: Vec<StaticRoute>,
+/// What the task is joined to.
+pub(super) struct Wires {
     pub(super) rib: RibHandle,
     pub(super) backends: Vec<BackendHandle>,
     pub(super) anycast: AnycastHandle,
@@ -33,25 +32,21 @@ pub(super) struct HostTask {
     /// True once the host's first dump has been told to the RIB.
     pub(super) synced: watch::Sender<bool>,
     /// The services' prefixes.
-    claimed: watch::Receiver<BTreeSet<IpNet>>,
+    pub(super) claimed: watch::Receiver<BTreeSet<IpNet>>,
+}
+
+pub(super) struct HostTask {
+    table: HostTable,
+    statics: Vec<StaticRoute>,
+    wires: Wires,
     local: HashSet<IpAddr>,
     /// What the RIB was told of the configured routes.
     told: BTreeMap<IpNet, Route>,
 }
 
 impl HostTask {
-    pub(super) fn new(
-        table: HostTable,
-        statics: Vec<StaticRoute>,
-        rib: RibHandle,
-        backends: Vec<BackendHandle>,
-        anycast: AnycastHandle,
-        events: Events,
-        synced: watch::Sender<bool>,
-        claimed: watch::Receiver<BTreeSet<IpNet>>,
-    ) -> Self {
-        let (local, told) = (HashSet::new(), BTreeMap::new());
-        Self { table, statics, rib, backends, anycast, events, synced, claimed, local, told }
+    pub(super) fn new(table: HostTable, statics: Vec<StaticRoute>, wires: Wires) -> Self {
+        Self { table, statics, wires, local: HashSet::new(), told: BTreeMap::new() }
     }
 
     /// Runs until every source of events has ended or the RIB is gone.
@@ -65,7 +60,7 @@ impl HostTask {
             let outcome = tokio::select! {
                 // A new service's VIP is claimed before the address that it binds is seen.
                 biased;
-                Ok(()) = self.claimed.changed() => self.claim().await,
+                Ok(()) = self.wires.claimed.changed() => self.claim().await,
                 event = first.recv() => match event {
                     Some(event) => self.turn(event, &mut first).await,
                     None => return,
@@ -89,9 +84,9 @@ impl HostTask {
 
     /// Leaves the services' prefixes to the services.
     async fn claim(&mut self) -> Result<(), Gone> {
-        let vips = self.claimed.borrow_and_update().clone();
+        let vips = self.wires.claimed.borrow_and_update().clone();
         for input in self.table.claim(vips) {
-            self.rib.urgent(input).await?;
+            self.wires.rib.urgent(input).await?;
         }
         Ok(())
     }
@@ -115,7 +110,7 @@ impl HostTask {
                     },
                     other => {
                         self.flush(&mut batches).await?;
-                        self.rib.urgent(other).await?;
+                        self.wires.rib.urgent(other).await?;
                     }
                 }
             }
@@ -130,7 +125,7 @@ impl HostTask {
                         "static routes name an interface that this host does not have yet"
                     );
                 }
-                self.synced.send_replace(true);
+                self.wires.synced.send_replace(true);
             }
             next = if taken < EVENTS_PER_TURN { source.try_recv() } else { None };
         }
@@ -140,13 +135,13 @@ impl HostTask {
 
     async fn flush(&self, batches: &mut Vec<RouteBatch>) -> Result<(), Gone> {
         for batch in batches.drain(..) {
-            self.rib.urgent(Input::Routes(batch)).await?;
+            self.wires.rib.urgent(Input::Routes(batch)).await?;
         }
         Ok(())
     }
 
     fn on_event(&mut self, event: HostEvent) -> Vec<Input> {
-        for backend in &self.backends {
+        for backend in &self.wires.backends {
             backend.host_event(&event);
         }
         self.say(&event);
@@ -160,10 +155,10 @@ impl HostTask {
             let present = self.table.is_local(addr);
             let changed = if present { self.local.insert(addr) } else { self.local.remove(&addr) };
             if changed {
-                for backend in &self.backends {
+                for backend in &self.wires.backends {
                     backend.local_address(addr, present);
                 }
-                self.anycast.local_address(addr, present);
+                self.wires.anycast.local_address(addr, present);
             }
         }
         inputs
@@ -179,7 +174,7 @@ impl HostTask {
             _ => return,
         };
         tracing::debug!(interface = %name, up, "link");
-        self.events.send(What::Link { index, name, up });
+        self.wires.events.send(What::Link { index, name, up });
     }
 
     /// Brings the RIB's configured routes to what the configuration and the interfaces say now.
@@ -202,7 +197,7 @@ impl HostTask {
         if batch.changes.is_empty() {
             return Ok(());
         }
-        self.rib.urgent(Input::Routes(batch)).await
+        self.wires.rib.urgent(Input::Routes(batch)).await
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHandle, StopWish, What};
-use super::host::{self, HostTask, NewStatics};
+use super::host::{self, HostTask, NewStatics, Wires};
 use super::rib_thread::{self, Listeners};
 use super::{api_routes, redistribute, sweep};
 use crate::anycast::{AnycastHandle, task::Carriers};
@@ -180,16 +180,15 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
 
     let (synced_tx, synced) = watch::channel(false);
     let (statics, new_statics) = mpsc::channel(host::STATICS);
-    let task = HostTask::new(
-        HostTable::new(model.distances.kernel),
-        model.statics.clone(),
-        rib.clone(),
-        backends.clone(),
-        anycast.clone(),
-        events.clone(),
-        synced_tx,
+    let wires = Wires {
+        rib: rib.clone(),
+        backends: backends.clone(),
+        anycast: anycast.clone(),
+        events: events.clone(),
+        synced: synced_tx,
         claimed,
-    );
+    };
+    let task = HostTask::new(HostTable::new(model.distances.kernel), model.statics.clone(), wires);
     tokio::spawn(task.run(opened.sources, new_statics));
 
     let (stop, wishes) = mpsc::channel(1);
