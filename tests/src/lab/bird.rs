@@ -1,5 +1,7 @@
 //! BIRD 2: its daemon with a control socket of its own, and its table.
 
+use std::time::Duration;
+
 use super::net::Node;
 use super::process::{Process, try_run};
 use super::route::{PeerRoute, Table};
@@ -51,11 +53,33 @@ impl Bird {
         self.ask(&format!("show protocols all {protocol}"))
     }
 
+    /// The time of day at which the protocol came into its state. BIRD computes it anew for each answer from two clocks,
+    /// so that it wavers by a millisecond.
+    ///
+    /// # Panics
+    /// If BIRD shows none.
+    #[track_caller]
+    #[must_use]
+    pub fn since(&self, protocol: &str) -> Duration {
+        let said = self.ask(&format!("show protocols {protocol}"));
+        let line = said.lines().find(|line| line.split_whitespace().next() == Some(protocol));
+        let time = line.and_then(|line| line.split_whitespace().nth(4)).and_then(time_of_day);
+        time.unwrap_or_else(|| panic!("no time of {protocol} in {said}"))
+    }
+
     /// What was learned through a protocol, in BIRD's own table.
     #[must_use]
     pub fn learned(&self, protocol: &str) -> Table {
         parse(&self.ask(&format!("show route all protocol {protocol}")))
     }
+}
+
+/// `22:22:22.754` since midnight.
+fn time_of_day(text: &str) -> Option<Duration> {
+    let mut parts = text.split(':');
+    let (hours, minutes) = (parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?);
+    let seconds = Duration::try_from_secs_f64(parts.next()?.parse().ok()?).ok()?;
+    Some(Duration::from_secs(60) * (hours * 60 + minutes) + seconds)
 }
 
 fn parse(text: &str) -> Table {
