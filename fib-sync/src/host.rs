@@ -62,7 +62,8 @@ pub enum HostEvent {
 
 /// Puts addresses on interfaces and takes them off; the other half of the host.
 pub trait AddressControl: Send {
-    /// Adds `address` to the interface named `interface`. Succeeds with `false` if it was there already.
+    /// Adds `address` to the interface named `interface`. Succeeds with `false` if it was there already and somebody else put it
+    /// there; one that an earlier run of ours left behind is ours again.
     ///
     /// # Errors
     /// A sentence that names the address, the interface and the reason.

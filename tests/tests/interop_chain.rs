@@ -193,7 +193,12 @@ fn a_stop_leaves_nothing_behind_and_says_goodbye() {
     ours.ip("route add 203.0.113.0/24 via 10.99.0.2");
     let _dns = dns_server(&ours, 5300);
     let check = "type = \"dns\", target = \"127.0.0.1:5300\", query = \"example.test A\"";
-    let mut anyhop = Anyhop::start(&ours, &[NODE, OPEN_NEIGHBORS, &service(check)].concat());
+    let config = [NODE, OPEN_NEIGHBORS, &service(check)].concat();
+    let mut killed = Anyhop::start(&ours, &config);
+    eventually("the VIPs to be bound", &true, || vip_is_bound(&ours));
+    killed.process.kill();
+    // What a killed run bound is taken up by the next, and removed by its stop.
+    let mut anyhop = Anyhop::start(&ours, &config);
     established(&bird, &["p4", "p6"]);
     eventually("both routes to be in the kernel", &2, || our_routes(&ours).len());
     eventually("BIRD to hold the VIP", &true, || bird.learned("p4").contains_key(&net("192.0.2.53/32")));
@@ -208,6 +213,23 @@ fn a_stop_leaves_nothing_behind_and_says_goodbye() {
     assert!(state.contains("Received: Administrative shutdown"), "Cease with its reason (RFC 4486):\n{state}");
     assert!(bird.learned("p4").is_empty() && bird.learned("p6").is_empty());
     assert!(!ours.path("anyhop.sock").exists(), "the socket goes too");
+}
+
+#[test]
+fn redistributed_connected_routes_do_not_announce_a_sick_service() {
+    let Some(mut lab) = lab("redistributed_connected_routes_do_not_announce_a_sick_service") else { return };
+    let (ours, theirs) = pair(&mut lab);
+    let bird = bird(&theirs, "", "");
+    ours.ip("addr add 203.0.113.1/32 dev lo");
+    let rest = "[bgp]\nrequire_policy = false\nredistribute = [ { from = \"connected\", policy = \"accept\" } ]\n";
+    let check = "type = \"tcp\", target = \"127.0.0.1:5300\"";
+    let _anyhop = Anyhop::start(&ours, &[NODE, rest, OPEN_NEIGHBORS, &service(check)].concat());
+    established(&bird, &["p4", "p6"]);
+    eventually("BIRD to hold a connected route", &true, || bird.learned("p4").contains_key(&net("203.0.113.1/32")));
+    assert!(vip_is_bound(&ours));
+    never("a service that nobody serves was announced", Duration::from_secs(2), || {
+        bird.learned("p4").contains_key(&net("192.0.2.53/32")).then(|| bird.protocol("p4"))
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rib::IfIndex;
 
 use super::decode;
-use super::encode::{self, Batch, RTM_NEWLINK};
+use super::encode::{self, ADDRESS_MARK, Batch, RTM_NEWADDR, RTM_NEWLINK};
 use super::socket::Socket;
 use crate::host::AddressControl;
 
@@ -33,6 +33,20 @@ impl KernelAddresses {
             }
         })?;
         index.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))
+    }
+
+    /// True if an earlier run of ours put the address there and did not live to take it off.
+    fn is_ours(&mut self, interface: &str, address: IpAddr) -> io::Result<bool> {
+        let index = self.index_of(interface)?;
+        let mut ours = false;
+        self.socket.dump(&encode::dump_addresses, &mut || {}, &mut |message| {
+            if message.kind == RTM_NEWADDR
+                && decode::address(message.payload).is_some_and(|(on, net)| on == index && net.addr() == address)
+            {
+                ours |= decode::address_mark(message.payload) == ADDRESS_MARK;
+            }
+        })?;
+        Ok(ours)
     }
 
     /// 0 or the kernel's errno.
@@ -78,7 +92,8 @@ impl AddressControl for KernelAddresses {
         let errno = self.change(true, interface, address).unwrap_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO));
         match errno {
             0 => Ok(true),
-            libc::EEXIST => Ok(false),
+            // What cannot be read is taken for somebody else's, and left alone.
+            libc::EEXIST => Ok(self.is_ours(interface, address).unwrap_or(false)),
             errno => Err(sentence("add", interface, address, errno)),
         }
     }

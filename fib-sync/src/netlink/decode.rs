@@ -7,9 +7,9 @@ use rib::{Discard, Forwarding, IfIndex, ResolvedLeg};
 use smallvec::SmallVec;
 
 use super::encode::{
-    AF_INET, AF_INET6, HEADER, IFA_ADDRESS, IFA_LOCAL, NHA_BLACKHOLE, NHA_GATEWAY, NHA_GROUP, NHA_ID, NHA_OIF, RTA_DST,
-    RTA_GATEWAY, RTA_MULTIPATH, RTA_NH_ID, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTA_VIA, RTN_BLACKHOLE, RTN_PROHIBIT,
-    RTN_UNICAST, RTN_UNREACHABLE, RTNH_F_ONLINK,
+    AF_INET, AF_INET6, HEADER, IFA_ADDRESS, IFA_LOCAL, IFA_PROTO, NHA_BLACKHOLE, NHA_GATEWAY, NHA_GROUP, NHA_ID,
+    NHA_OIF, RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_NH_ID, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTA_VIA, RTN_BLACKHOLE,
+    RTN_PROHIBIT, RTN_UNICAST, RTN_UNREACHABLE, RTNH_F_ONLINK,
 };
 use crate::host::Link;
 
@@ -262,6 +262,12 @@ pub(super) fn address(payload: &[u8]) -> Option<(IfIndex, IpNet)> {
     }
     // On a point-to-point link IFA_ADDRESS is the other end, and the prefix is its.
     Some((index, net(local.or(own)?, length)?))
+}
+
+/// The mark of whoever put the address of an RTM_NEWADDR on its link; 0 is nobody.
+pub(super) fn address_mark(payload: &[u8]) -> u8 {
+    let mut all = payload.get(8..).into_iter().flat_map(attributes);
+    all.find_map(|(kind, value)| if kind == IFA_PROTO { value.first().copied() } else { None }).unwrap_or(0)
 }
 
 /// How a route forwards, if it says so itself.

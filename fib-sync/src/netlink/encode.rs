@@ -51,6 +51,9 @@ pub(super) const IFA_ADDRESS: u16 = 1;
 pub(super) const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 const IFA_F_NODAD: u32 = 2;
+pub(super) const IFA_PROTO: u16 = 11;
+/// Marks the addresses that we put on links (Linux 5.18; older kernels take no notice).
+pub(super) const ADDRESS_MARK: u8 = 179;
 
 pub(super) const AF_INET: u8 = 2;
 pub(super) const AF_INET6: u8 = 10;
@@ -285,6 +288,9 @@ pub(super) fn address(buf: &mut Vec<u8>, seq: u32, add: bool, interface: IfIndex
     if add && addr.is_ipv6() {
         // An anycast address is on many hosts by intent: detecting duplicates would only delay it (RFC 4862 §5.4).
         attribute(buf, IFA_FLAGS, &IFA_F_NODAD.to_ne_bytes());
+    }
+    if add {
+        attribute(buf, IFA_PROTO, &[ADDRESS_MARK]);
     }
     end(buf, start);
 }

@@ -117,7 +117,8 @@ fn an_anycast_address_is_added_without_duplicate_detection() {
     // RTM_NEWADDR, REQUEST|EXCL|CREATE.
     assert_eq!(got[4..8], [20, 0, 0x01, 0x06]);
     assert_eq!(got[16..24], [10, 128, 0, 0, 1, 0, 0, 0]);
-    assert_eq!(got[got.len() - 8..], [8, 0, 8, 0, 2, 0, 0, 0]);
+    // IFA_FLAGS with IFA_F_NODAD, and our mark.
+    assert_eq!(got[got.len() - 16..], [8, 0, 8, 0, 2, 0, 0, 0, 5, 0, 11, 0, 179, 0, 0, 0]);
 }
 
 fn any_net() -> impl Strategy<Value = IpNet> {
