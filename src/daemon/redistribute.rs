@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bgpd::policy::{Chain, NextHopMode, Outcome, PolicySet, Subject};
 use bgpd::speaker::message::{LocalBatch, LocalRoute};
-use bgpd::wire::attr::{AsPath, NextHopAttr, Origin, PathAttributes};
+use bgpd::wire::attr::{NextHopAttr, Origin, PathAttributes};
 use ipnet::IpNet;
 use rib::message::RouteView;
 use rib::{Protocol, Source, WatchFilter};
@@ -149,25 +149,15 @@ impl Follower {
             IpNet::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpNet::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         };
+        let next_hop = match own {
+            IpAddr::V4(addr) => NextHopAttr::V4(addr),
+            IpAddr::V6(addr) => NextHopAttr::V6 { global: addr, link_local: None },
+        };
         let before = PathAttributes {
             // RFC 4271 §5.1.1: learned by other means than the domain's own routing.
             origin: Origin::Incomplete,
-            as_path: AsPath::default(),
-            next_hop: match own {
-                IpAddr::V4(addr) => NextHopAttr::V4(addr),
-                IpAddr::V6(addr) => NextHopAttr::V6 { global: addr, link_local: None },
-            },
             med: (route.route.metric.0 != 0).then_some(route.route.metric.0),
-            local_pref: None,
-            atomic_aggregate: false,
-            aggregator: None,
-            communities: Vec::new(),
-            extended_communities: Vec::new(),
-            large_communities: Vec::new(),
-            originator_id: None,
-            cluster_list: Vec::new(),
-            only_to_customer: None,
-            unknown: Vec::new(),
+            ..PathAttributes::local(next_hop)
         };
         let subject = Subject {
             prefix: route.prefix,

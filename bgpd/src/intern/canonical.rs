@@ -12,7 +12,7 @@ use rib::Protocol;
 use crate::attrs::Extra;
 use crate::wire::AfiSafi;
 use crate::wire::attr::{
-    self, AsPath, DecodeContext, EncodeContext, MpReach, NextHopAttr, Origin, PathAttributes, PeerKind, Scan, Target,
+    self, DecodeContext, EncodeContext, MpReach, NextHopAttr, Origin, PathAttributes, PeerKind, Scan, Target,
 };
 
 /// Weight, protocol and prepending follow: 6 octets.
@@ -110,19 +110,7 @@ pub(super) fn decode(octets: &[u8]) -> PathAttributes {
     debug_assert!(attributes.is_some(), "what was encoded here can be decoded here");
     attributes.unwrap_or_else(|| PathAttributes {
         origin: Origin::Incomplete,
-        as_path: AsPath::default(),
-        next_hop: NextHopAttr::V4(Ipv4Addr::UNSPECIFIED),
-        med: None,
-        local_pref: None,
-        atomic_aggregate: false,
-        aggregator: None,
-        communities: Vec::new(),
-        extended_communities: Vec::new(),
-        large_communities: Vec::new(),
-        originator_id: None,
-        cluster_list: Vec::new(),
-        only_to_customer: None,
-        unknown: Vec::new(),
+        ..PathAttributes::local(NextHopAttr::V4(Ipv4Addr::UNSPECIFIED))
     })
 }
 

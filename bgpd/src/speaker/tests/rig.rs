@@ -118,7 +118,6 @@ pub(crate) fn attributes(path: &[u32], next_hop: &str) -> PathAttributes {
         IpAddr::V6(global) => NextHopAttr::V6 { global, link_local: None },
     };
     PathAttributes {
-        origin: Origin::Igp,
         as_path: AsPath {
             segments: if path.is_empty() {
                 Default::default()
@@ -126,18 +125,7 @@ pub(crate) fn attributes(path: &[u32], next_hop: &str) -> PathAttributes {
                 smallvec::smallvec![Segment { kind: SegmentKind::Sequence, asns }]
             },
         },
-        next_hop,
-        med: None,
-        local_pref: None,
-        atomic_aggregate: false,
-        aggregator: None,
-        communities: Vec::new(),
-        extended_communities: Vec::new(),
-        large_communities: Vec::new(),
-        originator_id: None,
-        cluster_list: Vec::new(),
-        only_to_customer: None,
-        unknown: Vec::new(),
+        ..PathAttributes::local(next_hop)
     }
 }
 
