@@ -4,11 +4,9 @@
 //! feed of the shared RIB and export. `cargo bench --bench bgp`; per prefix is the time divided by 100,000.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bgpd::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
-use bgpd::policy::PolicySet;
+use bgpd::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use bgpd::session::ConnId;
 use bgpd::speaker::message::{Input, Output};
 use bgpd::speaker::{Progress, Speaker};
@@ -30,25 +28,13 @@ const READ: usize = 64 * 1024;
 
 fn neighbor(n: u8, asn: u32) -> NeighborConfig {
     let accept = PolicyRef::Chain(vec!["accept".into()]);
+    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
     NeighborConfig {
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)),
-        port: 179,
-        remote_as: RemoteAs::Number(asn),
-        local_asn: None,
-        local_address: None,
-        description: String::new(),
         passive: true,
-        enabled: true,
-        hold_time: Duration::from_secs(90),
-        connect_retry: Duration::from_secs(5),
-        families: vec![AddressFamily::Ipv4],
         import: accept.clone(),
         export: accept,
-        adj_in: AdjInKeep::All,
-        next_hop_self: false,
-        route_reflector_client: false,
         extended_messages: false,
-        multihop: None,
+        ..NeighborConfig::new(address, RemoteAs::Number(asn))
     }
 }
 
@@ -70,19 +56,9 @@ impl Lab {
         let mut neighbors = vec![neighbor(100, 65100)];
         neighbors.extend((1..=senders).map(|n| neighbor(n, 65000 + u32::from(n))));
         let config = SpeakerConfig {
-            asn: OUR_AS,
-            router_id: Ipv4Addr::new(10, 0, 0, 200),
-            cluster_id: Ipv4Addr::new(10, 0, 0, 200),
-            require_policy: true,
-            multipath_ebgp: 1,
-            multipath_ibgp: 1,
-            distance_ebgp: 20,
-            distance_ibgp: 200,
-            startup_delay: Duration::ZERO,
-            shutdown_message: String::new(),
-            policies: Arc::new(PolicySet::default()),
             neighbors: neighbors.clone(),
             seed: 1,
+            ..SpeakerConfig::new(OUR_AS, Ipv4Addr::new(10, 0, 0, 200))
         };
         let mut out = Vec::new();
         let speaker = Speaker::new(now, config, &mut out);

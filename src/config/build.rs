@@ -59,8 +59,6 @@ fn build(root: &Table<'_>) -> Model {
     let withdrawal_budget = services::budget(root);
     let statics = statics(root, &distances);
     let speaker = SpeakerConfig {
-        asn: node.asn,
-        router_id: node.router_id,
         cluster_id: rest.cluster_id,
         require_policy: rest.require_policy,
         multipath_ebgp: rest.multipath.0,
@@ -71,7 +69,7 @@ fn build(root: &Table<'_>) -> Model {
         shutdown_message: rest.shutdown_message,
         policies: Arc::new(policies),
         neighbors: neighbors.into_iter().map(|neighbor| neighbor.config).collect(),
-        seed: 0,
+        ..SpeakerConfig::new(node.asn, node.router_id)
     };
     Model { node, api: api(root), log: log(root), bgp, speaker, statics, distances, fib, services, withdrawal_budget }
 }

@@ -303,24 +303,24 @@ fn complete(address: IpAddr, keys: Shared, node: &NodeModel, table: &Table<'_>) 
         Some(names) => PolicyRef::Chain(names.into_iter().map(|at| at.value).collect()),
         None => PolicyRef::Unset,
     };
+    let defaults = NeighborConfig::new(address, remote_as);
     NeighborConfig {
-        address,
-        port: keys.port.unwrap_or(179),
-        remote_as,
+        port: keys.port.unwrap_or(defaults.port),
         local_asn: keys.local_asn,
         local_address: keys.local_address,
         description: keys.description.unwrap_or_default(),
-        passive: keys.passive.unwrap_or(false),
-        enabled: keys.enabled.unwrap_or(true),
-        hold_time: keys.hold_time.unwrap_or(Duration::from_secs(90)),
-        connect_retry: keys.connect_retry.unwrap_or(Duration::from_secs(5)),
-        families: keys.families.unwrap_or_else(|| vec![AddressFamily::of_addr(&address)]),
+        passive: keys.passive.unwrap_or(defaults.passive),
+        enabled: keys.enabled.unwrap_or(defaults.enabled),
+        hold_time: keys.hold_time.unwrap_or(defaults.hold_time),
+        connect_retry: keys.connect_retry.unwrap_or(defaults.connect_retry),
+        families: keys.families.unwrap_or_else(|| defaults.families.clone()),
         import: chain(keys.import),
         export: chain(keys.export),
-        adj_in: keys.adj_in.unwrap_or(AdjInKeep::All),
-        next_hop_self: keys.next_hop_self.unwrap_or(false),
-        route_reflector_client: keys.route_reflector_client.unwrap_or(false),
-        extended_messages: keys.extended_messages.unwrap_or(true),
+        adj_in: keys.adj_in.unwrap_or(defaults.adj_in),
+        next_hop_self: keys.next_hop_self.unwrap_or(defaults.next_hop_self),
+        route_reflector_client: keys.route_reflector_client.unwrap_or(defaults.route_reflector_client),
+        extended_messages: keys.extended_messages.unwrap_or(defaults.extended_messages),
         multihop: keys.multihop,
+        ..defaults
     }
 }

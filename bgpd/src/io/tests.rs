@@ -15,8 +15,7 @@ use tokio::sync::mpsc;
 
 use super::lanes::Lanes;
 use super::*;
-use crate::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs};
-use crate::policy::PolicySet;
+use crate::config::{NeighborConfig, PolicyRef, RemoteAs};
 use crate::speaker::message::{Command, Event, LocalBatch, LocalRoute, Query, Reply, SessionState};
 use crate::wire::attr::Origin;
 use crate::wire::header::{self, MessageType};
@@ -31,44 +30,22 @@ fn address(test: u8, end: u8) -> IpAddr {
 
 fn neighbor(address: IpAddr, port: u16, asn: u32, local: IpAddr) -> NeighborConfig {
     NeighborConfig {
-        address,
         port,
-        remote_as: RemoteAs::Number(asn),
-        local_asn: None,
         local_address: Some(local),
-        description: String::new(),
         passive: port == 0,
-        enabled: true,
         hold_time: Duration::from_secs(9),
         connect_retry: Duration::from_millis(200),
         families: vec![AddressFamily::Ipv4],
         import: PolicyRef::Chain(vec!["accept".into()]),
         export: PolicyRef::Chain(vec!["accept".into()]),
-        adj_in: AdjInKeep::All,
-        next_hop_self: false,
-        route_reflector_client: false,
         extended_messages: false,
-        multihop: None,
+        ..NeighborConfig::new(address, RemoteAs::Number(asn))
     }
 }
 
 fn speaker(asn: u32, neighbors: Vec<NeighborConfig>) -> SpeakerConfig {
     let router_id = Ipv4Addr::from(0x0A00_0000 + asn % 1000);
-    SpeakerConfig {
-        asn,
-        router_id,
-        cluster_id: router_id,
-        require_policy: true,
-        multipath_ebgp: 1,
-        multipath_ibgp: 1,
-        distance_ebgp: 20,
-        distance_ibgp: 200,
-        startup_delay: Duration::ZERO,
-        shutdown_message: String::new(),
-        policies: Arc::new(PolicySet::default()),
-        neighbors,
-        seed: 7,
-    }
+    SpeakerConfig { neighbors, seed: 7, ..SpeakerConfig::new(asn, router_id) }
 }
 
 /// A speaker that listens on its own address; its port is known after it has started.

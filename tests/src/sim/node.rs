@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgpd::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
-use bgpd::policy::PolicySet;
+use bgpd::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use bgpd::session::ConnId;
 use bgpd::speaker::message as bgp;
 use bgpd::speaker::{Progress, Speaker};
@@ -120,39 +119,18 @@ impl Node {
 
     fn config(&self, seed: u64) -> SpeakerConfig {
         let neighbor = |port: &Port| NeighborConfig {
-            address: port.peer,
-            port: 179,
-            remote_as: RemoteAs::Number(port.peer_asn),
-            local_asn: None,
             local_address: Some(port.address),
-            description: String::new(),
-            passive: false,
-            enabled: true,
             hold_time: HOLD_TIME,
             connect_retry: Duration::from_secs(2),
             families: vec![AddressFamily::Ipv4],
             import: PolicyRef::Chain(vec!["accept".into()]),
             export: PolicyRef::Chain(vec!["accept".into()]),
-            adj_in: AdjInKeep::All,
-            next_hop_self: false,
-            route_reflector_client: false,
-            extended_messages: true,
-            multihop: None,
+            ..NeighborConfig::new(port.peer, RemoteAs::Number(port.peer_asn))
         };
         SpeakerConfig {
-            asn: self.asn,
-            router_id: self.router_id,
-            cluster_id: self.router_id,
-            require_policy: true,
-            multipath_ebgp: 1,
-            multipath_ibgp: 1,
-            distance_ebgp: 20,
-            distance_ibgp: 200,
-            startup_delay: Duration::ZERO,
-            shutdown_message: String::new(),
-            policies: Arc::new(PolicySet::default()),
             neighbors: self.ports.iter().map(neighbor).collect(),
             seed,
+            ..SpeakerConfig::new(self.asn, self.router_id)
         }
     }
 

@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use rib::message::{Reach, Reachability};
 use rib::{AddressFamily, Metric, Protocol, Route, V4, V6};
 
-use crate::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
-use crate::policy::PolicySet;
+use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::session::ConnId;
 use crate::speaker::message::{Event, Input, LocalBatch, LocalRoute, Output, Query, Reply};
 use crate::speaker::{Progress, Speaker};
@@ -66,44 +65,18 @@ pub(crate) struct Rig {
 }
 
 pub(crate) fn neighbor(n: u8, asn: u32) -> NeighborConfig {
+    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
     NeighborConfig {
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)),
-        port: 179,
-        remote_as: RemoteAs::Number(asn),
-        local_asn: None,
-        local_address: None,
-        description: String::new(),
         passive: true,
-        enabled: true,
-        hold_time: Duration::from_secs(90),
-        connect_retry: Duration::from_secs(5),
         families: vec![AddressFamily::Ipv4, AddressFamily::Ipv6],
         import: PolicyRef::Chain(vec!["accept".into()]),
         export: PolicyRef::Chain(vec!["accept".into()]),
-        adj_in: AdjInKeep::All,
-        next_hop_self: false,
-        route_reflector_client: false,
-        extended_messages: true,
-        multihop: None,
+        ..NeighborConfig::new(address, RemoteAs::Number(asn))
     }
 }
 
 pub(crate) fn config(neighbors: Vec<NeighborConfig>) -> SpeakerConfig {
-    SpeakerConfig {
-        asn: OUR_AS,
-        router_id: Ipv4Addr::new(10, 0, 0, 100),
-        cluster_id: Ipv4Addr::new(10, 0, 0, 100),
-        require_policy: true,
-        multipath_ebgp: 1,
-        multipath_ibgp: 1,
-        distance_ebgp: 20,
-        distance_ibgp: 200,
-        startup_delay: Duration::ZERO,
-        shutdown_message: String::new(),
-        policies: Arc::new(PolicySet::default()),
-        neighbors,
-        seed: 7,
-    }
+    SpeakerConfig { neighbors, seed: 7, ..SpeakerConfig::new(OUR_AS, Ipv4Addr::new(10, 0, 0, 100)) }
 }
 
 pub(crate) fn net(text: &str) -> IpNet {
