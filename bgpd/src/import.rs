@@ -43,6 +43,8 @@ pub struct Import {
     pub local_address: IpAddr,
     /// Families in use: IPv4, IPv6.
     pub families: [bool; 2],
+    /// Prefixes come with path identifiers (RFC 7911), by family.
+    pub add_path: [bool; 2],
 }
 
 /// Why a path may not be used.

@@ -21,6 +21,8 @@ pub struct Contender<'a> {
     pub peer: &'a PeerFacts,
     /// Cost of reaching its next hop.
     pub igp_metric: u32,
+    /// The path identifier it came with.
+    pub path_id: u32,
 }
 
 /// A step: lower is better, compared among all, or only among paths through one neighbor AS.
@@ -99,6 +101,12 @@ pub const STEPS: &[Step] = &[
         against: "higher neighbor address",
         key: Compare::Address(|path| path.peer.address),
     },
+    // Several paths of one neighbor (RFC 7911): the outcome must not depend on which came first.
+    Step {
+        reason: "lower path identifier",
+        against: "higher path identifier",
+        key: Compare::All(|path| u64::from(path.path_id)),
+    },
 ];
 
 /// Paths equal in all steps before this one may be used together.
@@ -142,7 +150,7 @@ pub fn decide(
             break;
         }
     }
-    // Two paths from one neighbor and session do not occur; if all is equal the first stays.
+    // The last steps tell any two paths apart.
     let winner = set[0];
     let most = multipath(&winner);
     set.clear();

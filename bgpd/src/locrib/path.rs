@@ -1,6 +1,8 @@
 //! The records of the Loc-RIB: 16 octets a path, 16 a destination of IPv4 (28 of IPv6).
 //!
 //! Paths of a destination are a singly linked list through one arena; the best path, if there is one, stands first.
+//! A path is known by its neighbor and the path identifier it came with (RFC 7911 §3). Identifiers other than 0 stand in an array
+//! of their own beside the arena, which exists once a neighbor has sent one: speakers without such neighbors do not pay for it.
 
 use crate::intern::AttrId;
 use crate::locrib::PeerIndex;
@@ -9,9 +11,18 @@ use crate::locrib::PeerIndex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestId(pub u32);
 
-/// A path's place in the arena.
+/// A path's place in the arena: its own as long as the path is there, whatever its attributes become. What a neighbor is told
+/// of several paths is identified by it ([`Self::number`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PathId(pub u32);
+
+impl PathId {
+    /// The path identifier that neighbors are told (RFC 7911 §3), never 0.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0 + 1
+    }
+}
 
 /// End of a list.
 pub(crate) const NIL: u32 = u32::MAX;
@@ -33,6 +44,8 @@ pub struct Path {
 
 /// The path is used together with the best one.
 pub(super) const MULTIPATH: u8 = 1;
+/// The path came with an identifier other than 0: it stands in the array of identifiers.
+pub(super) const IDENTIFIED: u8 = 2;
 
 impl Path {
     /// Used together with the best path.

@@ -7,7 +7,7 @@ use rib::AddressFamily;
 use super::decision::{self, Contender};
 use super::index::{Index, prefetch};
 use super::journal::{Cursor, Entry, Journal};
-use super::path::{FREE, HAS_BEST, IN_RIB, LOCAL, NIL, TOMB};
+use super::path::{FREE, HAS_BEST, IDENTIFIED, IN_RIB, LOCAL, NIL, TOMB};
 use super::{Dest, DestId, Key, Path, PathId, PeerIndex, Peers};
 use crate::intern::{AttrId, AttrStore};
 
@@ -28,6 +28,8 @@ pub struct Context<'a> {
 pub struct Change {
     /// Whose word it is.
     pub peer: PeerIndex,
+    /// The path identifier it came with (RFC 7911 §3); 0 from neighbors that send none, and for our own routes.
+    pub path_id: u32,
     /// Attributes as received and after import policy; `None` to withdraw.
     pub path: Option<(AttrId, AttrId)>,
 }
@@ -48,6 +50,8 @@ pub struct Shard<F: Key> {
     dests: Vec<Dest<F::Prefix>>,
     free_dests: Vec<u32>,
     paths: Vec<Path>,
+    /// Received path identifiers by place in `paths`; empty until there is one other than 0.
+    path_ids: Vec<u32>,
     free_path: u32,
     tombs: Vec<u32>,
     /// Entries of `tombs` that the last attempt could not free.
@@ -68,6 +72,7 @@ impl<F: Key> Shard<F> {
             dests: Vec::new(),
             free_dests: Vec::new(),
             paths: Vec::new(),
+            path_ids: Vec::new(),
             free_path: NIL,
             tombs: Vec::new(),
             tombs_kept: 0,
@@ -155,10 +160,10 @@ impl<F: Key> Shard<F> {
             self.dests[dest.0 as usize].flags |= LOCAL;
         }
         let before = self.best_key(dest);
-        match (self.position(dest, change.peer), change.path) {
+        match (self.position(dest, change.peer, change.path_id), change.path) {
             (None, None) => return,
             (None, Some((received, imported))) => {
-                if !self.add(context, dest, change.peer, received, imported) {
+                if !self.add(context, dest, (change.peer, change.path_id), received, imported) {
                     return;
                 }
             }
@@ -184,11 +189,33 @@ impl<F: Key> Shard<F> {
         self.best(dest).map(|path| (path.peer, path.imported))
     }
 
-    fn position(&self, dest: DestId, peer: PeerIndex) -> Option<(u32, u32)> {
+    /// The path identifier that a path came with; 0 if it came without.
+    #[inline]
+    #[must_use]
+    pub fn path_id(&self, path: PathId) -> u32 {
+        self.received_id(path.0)
+    }
+
+    #[inline]
+    fn received_id(&self, at: u32) -> u32 {
+        if self.paths[at as usize].flags & IDENTIFIED == 0 { 0 } else { self.path_ids[at as usize] }
+    }
+
+    fn identify(&mut self, at: u32, path_id: u32) {
+        if path_id != 0 {
+            if self.path_ids.len() < self.paths.len() {
+                self.path_ids.resize(self.paths.len(), 0);
+            }
+            self.path_ids[at as usize] = path_id;
+            self.paths[at as usize].flags |= IDENTIFIED;
+        }
+    }
+
+    fn position(&self, dest: DestId, peer: PeerIndex, path_id: u32) -> Option<(u32, u32)> {
         let (mut previous, mut at) = (NIL, self.dests[dest.0 as usize].head);
         while at != NIL {
             let path = &self.paths[at as usize];
-            if path.peer == peer {
+            if path.peer == peer && self.received_id(at) == path_id {
                 return Some((previous, at));
             }
             (previous, at) = (at, path.next);
@@ -201,7 +228,7 @@ impl<F: Key> Shard<F> {
         &mut self,
         context: &mut Context<'_>,
         dest: DestId,
-        peer: PeerIndex,
+        (peer, path_id): (PeerIndex, u32),
         received: AttrId,
         imported: AttrId,
     ) -> bool {
@@ -229,10 +256,12 @@ impl<F: Key> Shard<F> {
             self.paths[id as usize].next = self.paths[after as usize].next;
             self.paths[after as usize].next = id;
         }
+        let has_best = record.flags & HAS_BEST != 0;
+        self.identify(id, path_id);
         if !imported.is_some() {
             return false;
         }
-        if record.flags & HAS_BEST == 0 || context.multipath_ebgp > 1 || context.multipath_ibgp > 1 {
+        if !has_best || context.multipath_ebgp > 1 || context.multipath_ibgp > 1 {
             return true;
         }
         // A winner of a lost session decides nothing; the sweep is on its way to it.
@@ -245,6 +274,7 @@ impl<F: Key> Shard<F> {
             facts: context.store.facts(path.imported),
             peer: context.peers.get(path.peer),
             igp_metric: 0,
+            path_id: 0,
         };
         let loses = decision::loses_at_once(&contender(id, &path), &contender(after, &winner));
         if loses {
@@ -297,7 +327,8 @@ impl<F: Key> Shard<F> {
         }
         context.store.release(path.received);
         context.store.release(path.imported);
-        self.paths[at as usize] = Path { next: self.free_path, received: AttrId::NONE, imported: AttrId::NONE, ..path };
+        self.paths[at as usize] =
+            Path { next: self.free_path, received: AttrId::NONE, imported: AttrId::NONE, flags: 0, ..path };
         self.free_path = at;
         self.path_count -= 1;
     }
@@ -376,6 +407,7 @@ impl<F: Key> Shard<F> {
             self.dests = Vec::new();
             self.free_dests = Vec::new();
             self.paths = Vec::new();
+            self.path_ids = Vec::new();
             self.free_path = NIL;
         }
         freed
@@ -401,10 +433,16 @@ impl<F: Key> Shard<F> {
         })
     }
 
-    /// The path of `peer`.
+    /// The paths of `peer`, with their places.
+    pub fn paths_of(&self, dest: DestId, peer: PeerIndex) -> impl Iterator<Item = (PathId, &Path)> {
+        self.paths(dest).filter(move |(_, path)| path.peer == peer)
+    }
+
+    /// The best path's place.
     #[must_use]
-    pub fn path_of(&self, dest: DestId, peer: PeerIndex) -> Option<&Path> {
-        self.position(dest, peer).map(|(_, at)| &self.paths[at as usize])
+    pub fn best_id(&self, dest: DestId) -> Option<PathId> {
+        let record = &self.dests[dest.0 as usize];
+        (record.flags & HAS_BEST != 0).then_some(PathId(record.head))
     }
 
     /// The prefix of `dest`.

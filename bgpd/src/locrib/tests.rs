@@ -19,6 +19,7 @@ struct Row {
     facts: Facts,
     peer: PeerFacts,
     igp_metric: u32,
+    path_id: u32,
 }
 
 fn row() -> Row {
@@ -45,13 +46,20 @@ fn row() -> Row {
             address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5)),
         },
         igp_metric: 10,
+        path_id: 10,
     }
 }
 
 fn contenders(rows: &[Row]) -> Contenders<'_> {
     rows.iter()
         .zip(0..)
-        .map(|(row, id)| Contender { id, facts: &row.facts, peer: &row.peer, igp_metric: row.igp_metric })
+        .map(|(row, id)| Contender {
+            id,
+            facts: &row.facts,
+            peer: &row.peer,
+            igp_metric: row.igp_metric,
+            path_id: row.path_id,
+        })
         .collect()
 }
 
@@ -64,7 +72,7 @@ fn winner(rows: &[Row]) -> (u32, Option<&'static str>) {
 fn each_step_decides_when_all_before_are_equal() {
     // Each change makes a path better in one step; all steps after it are made worse, so that only the order can decide.
     type Better = fn(&mut Row);
-    let rows: [(&str, Better, Better); 11] = [
+    let rows: [(&str, Better, Better); 12] = [
         ("higher weight", |r| r.facts.weight = 1, |_| ()),
         ("higher LOCAL_PREF", |r| r.facts.local_pref = 101, |r| r.facts.local_pref = 99),
         ("originated here", |r| r.peer.kind = PeerKind::Local, |_| ()),
@@ -76,6 +84,7 @@ fn each_step_decides_when_all_before_are_equal() {
         ("lower router id", |r| r.facts.originator = 1, |r| r.facts.originator = u32::MAX),
         ("shorter CLUSTER_LIST", |_| (), |r| r.facts.cluster_length = 2),
         ("lower neighbor address", |r| r.peer.address = "10.0.0.4".parse().expect("address"), |_| ()),
+        ("lower path identifier", |r| r.path_id = 9, |r| r.path_id = 11),
     ];
     assert_eq!(rows.len(), STEPS.len(), "a step without a row");
     for (at, (reason, better, _)) in rows.iter().enumerate() {

@@ -42,6 +42,17 @@ pub struct SessionConfig {
     pub further_capabilities: Vec<Capability>,
 }
 
+/// RFC 7911 §4, for every family alike.
+fn add_path(neighbor: &NeighborConfig) -> Vec<(AddressFamily, AddPathMode)> {
+    let mode = match (neighbor.add_path.receive, neighbor.add_path.send > 0) {
+        (true, true) => AddPathMode::Both,
+        (true, false) => AddPathMode::Receive,
+        (false, true) => AddPathMode::Send,
+        (false, false) => return Vec::new(),
+    };
+    neighbor.families.iter().map(|family| (*family, mode)).collect()
+}
+
 impl SessionConfig {
     /// The part of the configuration that concerns the session with `neighbor`.
     #[must_use]
@@ -58,7 +69,7 @@ impl SessionConfig {
             families: neighbor.families.clone(),
             extended_messages: neighbor.extended_messages,
             enhanced_refresh: false,
-            add_path: Vec::new(),
+            add_path: add_path(neighbor),
             further_capabilities: Vec::new(),
         }
     }

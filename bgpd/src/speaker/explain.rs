@@ -41,11 +41,10 @@ impl Speaker {
                 (Some(_), Some(winner)) => losing(&contenders, id.0, winner, path),
                 _ => self.refused::<F>(dest, path),
             };
-            let received = Arc::new(self.tables.store.attributes(path.received));
-            let path = self.path_view::<F>(dest, path, received);
+            let path = self.path_view::<F>(dest, id, path);
             candidates.push((place.unwrap_or(usize::MAX), Candidate { path, reason, chosen }));
         }
-        candidates.sort_by_key(|(place, candidate)| (*place, candidate.path.from));
+        candidates.sort_by_key(|(place, candidate)| (*place, candidate.path.from, candidate.path.path_id));
         candidates.into_iter().map(|(_, candidate)| candidate).collect()
     }
 

@@ -212,7 +212,7 @@ pub enum Query {
         family: AddressFamily,
         /// Start after this prefix.
         after: Option<IpNet>,
-        /// At most so many routes.
+        /// At most so many prefixes; all paths of a prefix stand on one page.
         limit: usize,
     },
     /// A page of what a neighbor was told.
@@ -307,6 +307,8 @@ pub struct PathView {
     pub prefix: IpNet,
     /// The neighbor it is from, `None` if our own.
     pub from: Option<IpAddr>,
+    /// The path identifier it came with (adj-in) or is sent with (adj-out), on sessions that have them (RFC 7911).
+    pub path_id: Option<u32>,
     /// Attributes as received (adj-in) or as sent (adj-out).
     pub attributes: Arc<PathAttributes>,
     /// Attributes after import policy; `None` if rejected. Absent for adj-out.

@@ -131,6 +131,7 @@ pub(super) fn import(
         local_asn: negotiated.local_asn,
         local_address: negotiated.local.ip().to_canonical(),
         families: [AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| negotiated.families.contains(&family)),
+        add_path: [AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| negotiated.receives_paths(family)),
     }
 }
 

@@ -12,6 +12,7 @@ use rib::{AddressFamily, RouteBatch, Source, V4, V6};
 
 use super::feed::Feed;
 use super::message::Output;
+use super::update::Nlri;
 use crate::attrs::Identity;
 use crate::export::{ExportProfile, Group, Tables as ExportTables};
 use crate::import::Import;
@@ -90,8 +91,8 @@ pub(super) struct Tables {
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) raw: RawKey,
-    pub(super) v4: Vec<(u32, ipnet::Ipv4Net)>,
-    pub(super) v6: Vec<(u32, ipnet::Ipv6Net)>,
+    pub(super) v4: Vec<Nlri<ipnet::Ipv4Net>>,
+    pub(super) v6: Vec<Nlri<ipnet::Ipv6Net>>,
 }
 
 impl Tables {

@@ -24,6 +24,16 @@ pub(super) struct Report {
     pub(super) end_of_rib: Option<AddressFamily>,
 }
 
+/// A route in an UPDATE.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nlri<P> {
+    /// The prefix's hash in its shard.
+    hash: u32,
+    /// 0 if the session has no path identifiers.
+    path_id: u32,
+    prefix: P,
+}
+
 /// The attributes of some routes of an UPDATE.
 enum Announced {
     /// A set with one user: the UPDATE.
@@ -63,18 +73,18 @@ impl Tables {
         let (mut announced, mut announced_mp) = (None, None);
         let result = (|| {
             if ipv4 {
-                self.read::<V4>(body.withdrawn, &mut v4)?;
+                self.read::<V4>(import, body.withdrawn, &mut v4)?;
             }
             if let Some(unreach) = unreach {
-                self.read_family(unreach.family.unicast(), unreach.nlri, &mut v4, &mut v6)?;
+                self.read_family(import, unreach.family.unicast(), unreach.nlri, &mut v4, &mut v6)?;
             }
             let withdrawn = (v4.len(), v6.len());
             if ipv4 {
-                self.read::<V4>(body.nlri, &mut v4)?;
+                self.read::<V4>(import, body.nlri, &mut v4)?;
             }
             let plain = v4.len();
             if let Some(reach) = reach {
-                self.read_family(reach.family.unicast(), reach.nlri, &mut v4, &mut v6)?;
+                self.read_family(import, reach.family.unicast(), reach.nlri, &mut v4, &mut v6)?;
             }
             if plain > withdrawn.0 {
                 announced = Some(self.attributes(import, &scan, None, &mut report)?);
@@ -115,26 +125,32 @@ impl Tables {
 
     fn read_family(
         &self,
+        import: &Import,
         family: Option<AddressFamily>,
         field: &[u8],
-        v4: &mut Vec<(u32, ipnet::Ipv4Net)>,
-        v6: &mut Vec<(u32, ipnet::Ipv6Net)>,
+        v4: &mut Vec<Nlri<ipnet::Ipv4Net>>,
+        v6: &mut Vec<Nlri<ipnet::Ipv6Net>>,
     ) -> Result<(), Notification> {
         match family {
-            Some(AddressFamily::Ipv4) => self.read::<V4>(field, v4),
-            Some(AddressFamily::Ipv6) => self.read::<V6>(field, v6),
+            Some(AddressFamily::Ipv4) => self.read::<V4>(import, field, v4),
+            Some(AddressFamily::Ipv6) => self.read::<V6>(import, field, v6),
             None => Ok(()),
         }
     }
 
     /// Reads prefixes and asks the processor for their slots of the index.
-    fn read<F: InTables>(&self, field: &[u8], prefixes: &mut Vec<(u32, F::Prefix)>) -> Result<(), Notification> {
+    fn read<F: InTables>(
+        &self,
+        import: &Import,
+        field: &[u8],
+        prefixes: &mut Vec<Nlri<F::Prefix>>,
+    ) -> Result<(), Notification> {
         let shard = F::shard(self);
-        for prefix in PrefixIter::<F>::new(field, false) {
-            let (_, prefix) = prefix.map_err(|fault| fault.notification())?;
+        for prefix in PrefixIter::<F>::new(field, import.add_path[F::AT]) {
+            let (path_id, prefix) = prefix.map_err(|fault| fault.notification())?;
             let hash = shard.hash(prefix);
             shard.prefetch_index(hash);
-            prefixes.push((hash, prefix));
+            prefixes.push(Nlri { hash, path_id, prefix });
         }
         Ok(())
     }
@@ -182,8 +198,8 @@ impl Tables {
         result
     }
 
-    fn withdraw<F: InTables>(&mut self, peer: PeerIndex, prefixes: &[(u32, F::Prefix)]) {
-        self.apply::<F>(prefixes, |_, _| Change { peer, path: None });
+    fn withdraw<F: InTables>(&mut self, peer: PeerIndex, prefixes: &[Nlri<F::Prefix>]) {
+        self.apply::<F>(peer, prefixes, None);
     }
 
     fn announce<F: InTables>(
@@ -191,9 +207,9 @@ impl Tables {
         peer: PeerIndex,
         import: &Import,
         announced: &Announced,
-        prefixes: &[(u32, F::Prefix)],
+        prefixes: &[Nlri<F::Prefix>],
     ) {
-        let (Announced::Set(received), Some((_, first))) = (announced, prefixes.first()) else {
+        let (Announced::Set(received), Some(first)) = (announced, prefixes.first()) else {
             return self.withdraw::<F>(peer, prefixes);
         };
         let received = *received;
@@ -201,29 +217,30 @@ impl Tables {
             |imported: AttrId| (imported.is_some() || import.keep == AdjInKeep::All).then_some((received, imported));
         let mut decoded: Option<PathAttributes> = None;
         if import.reads_prefix() {
-            for (hash, prefix) in prefixes {
-                let imported = import.apply(&mut self.store, received, &mut decoded, F::net(*prefix));
-                self.apply::<F>(&[(*hash, *prefix)], |_, _| Change { peer, path: kept(imported) });
+            for one in prefixes {
+                let imported = import.apply(&mut self.store, received, &mut decoded, F::net(one.prefix));
+                self.apply::<F>(peer, std::slice::from_ref(one), kept(imported));
                 self.store.release(imported);
             }
             return;
         }
-        let imported = import.apply(&mut self.store, received, &mut decoded, F::net(*first));
-        self.apply::<F>(prefixes, |_, _| Change { peer, path: kept(imported) });
+        let imported = import.apply(&mut self.store, received, &mut decoded, F::net(first.prefix));
+        self.apply::<F>(peer, prefixes, kept(imported));
         self.store.release(imported);
     }
 
-    fn apply<F: InTables>(&mut self, prefixes: &[(u32, F::Prefix)], change: impl Fn(u32, F::Prefix) -> Change) {
+    fn apply<F: InTables>(&mut self, peer: PeerIndex, prefixes: &[Nlri<F::Prefix>], path: Option<(AttrId, AttrId)>) {
         /// Prefixes whose records are asked for together: what the processor can have under way, about.
         const AHEAD: usize = 16;
         let mut context = Self::context(self.settings, &mut self.store, &self.peers);
         let shard = F::shard_mut(&mut self.shards);
         for batch in prefixes.chunks(AHEAD) {
-            for (hash, _) in batch {
-                shard.prefetch_dest(*hash);
+            for one in batch {
+                shard.prefetch_dest(one.hash);
             }
-            for (hash, prefix) in batch {
-                shard.change(&mut context, *hash, *prefix, change(*hash, *prefix));
+            for one in batch {
+                let change = Change { peer, path_id: one.path_id, path };
+                shard.change(&mut context, one.hash, one.prefix, change);
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::config::{PolicyRef, RemoteAs};
 use crate::export::Source;
 use crate::export::transform;
 use crate::intern::AttrId;
-use crate::locrib::{DestId, Path, PeerIndex, PeerKind};
+use crate::locrib::{DestId, Path, PathId, PeerIndex, PeerKind};
 use crate::wire::attr;
 
 impl Speaker {
@@ -152,36 +152,36 @@ impl Speaker {
     fn adj_in<F: InTables>(&self, neighbor: &Neighbor, after: Option<IpNet>, limit: usize) -> Reply {
         let shard = F::shard(&self.tables);
         let held = |dest| {
-            shard.path_of(dest, neighbor.peer).filter(|path| self.tables.peers.is_current(path.peer, path.generation))
+            shard
+                .paths_of(dest, neighbor.peer)
+                .filter(|(_, path)| self.tables.peers.is_current(path.peer, path.generation))
         };
-        let page = page::<F>(&self.tables, after, limit, |dest| held(dest).is_some());
-        let paths = page.dests.iter().filter_map(|dest| {
-            let path = held(*dest)?;
-            let received = Arc::new(self.tables.store.attributes(path.received));
-            Some(self.path_view::<F>(*dest, path, received))
+        let page = page::<F>(&self.tables, after, limit, |dest| held(dest).next().is_some());
+        let paths = page.dests.iter().flat_map(|dest| {
+            let mut views: Vec<_> = held(*dest).map(|(id, path)| self.path_view::<F>(*dest, id, path)).collect();
+            views.sort_by_key(|view| view.path_id);
+            views
         });
         Reply::Paths { paths: paths.collect(), next: page.next }
     }
 
-    /// A path as people see it, with `attributes` as received.
-    pub(super) fn path_view<F: InTables>(
-        &self,
-        dest: DestId,
-        path: &Path,
-        attributes: Arc<attr::PathAttributes>,
-    ) -> PathView {
+    /// A path as people see it, with attributes as received.
+    pub(super) fn path_view<F: InTables>(&self, dest: DestId, id: PathId, path: &Path) -> PathView {
+        let attributes = Arc::new(self.tables.store.attributes(path.received));
         let imported = match path.imported {
             AttrId::NONE => None,
             same if same == path.received => Some(Arc::clone(&attributes)),
             other => Some(Arc::new(self.tables.store.attributes(other))),
         };
         let shard = F::shard(&self.tables);
+        let import = self.tables.imports[usize::from(path.peer.0)].as_ref();
         PathView {
             prefix: F::net(shard.prefix(dest)),
             from: self.address_of(path.peer),
+            path_id: import.is_some_and(|import| import.add_path[F::AT]).then(|| shard.path_id(id)),
             attributes,
             imported,
-            best: shard.best(dest).is_some_and(|best| best.peer == path.peer),
+            best: shard.best_id(dest) == Some(id),
         }
     }
 
@@ -208,6 +208,7 @@ impl Speaker {
             Some(PathView {
                 prefix,
                 from: self.address_of(source),
+                path_id: None,
                 attributes: Arc::new(attributes),
                 imported: None,
                 best,

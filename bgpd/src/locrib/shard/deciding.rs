@@ -83,6 +83,7 @@ impl<F: Key> Shard<F> {
                     facts: store.facts(path.imported),
                     peer: peers.get(path.peer),
                     igp_metric: reach.metric.0,
+                    path_id: self.received_id(*at),
                 }
             })
             .collect();
@@ -139,7 +140,13 @@ impl<F: Key> Shard<F> {
                 let facts = store.facts(path.imported);
                 let own = (path.peer == PeerIndex::LOCAL).then_some(OWN);
                 let reach = store.next_hops.reach(facts.next_hop).or(own)?;
-                Some(Contender { id: id.0, facts, peer: peers.get(path.peer), igp_metric: reach.metric.0 })
+                Some(Contender {
+                    id: id.0,
+                    facts,
+                    peer: peers.get(path.peer),
+                    igp_metric: reach.metric.0,
+                    path_id: self.path_id(id),
+                })
             })
             .collect()
     }

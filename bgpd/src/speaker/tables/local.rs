@@ -29,7 +29,7 @@ impl Tables {
                     id
                 }
             });
-            let change = Change { peer: PeerIndex::LOCAL, path: id.map(|id| (id, id)) };
+            let change = Change { peer: PeerIndex::LOCAL, path_id: 0, path: id.map(|id| (id, id)) };
             match prefix {
                 IpNet::V4(prefix) => self.change_local::<V4>(prefix.trunc(), change),
                 IpNet::V6(prefix) => self.change_local::<V6>(prefix.trunc(), change),
@@ -69,7 +69,7 @@ impl Tables {
         for dest in (0..F::shard(self).end()).map(DestId) {
             if F::shard(self).is_used(dest) && F::shard(self).is_local(dest) {
                 let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-                let change = Change { peer: PeerIndex::LOCAL, path: None };
+                let change = Change { peer: PeerIndex::LOCAL, path_id: 0, path: None };
                 F::shard_mut(&mut self.shards).change_dest(&mut context, dest, change);
                 self.urgent[F::AT].push(dest);
             }

@@ -78,26 +78,27 @@ impl Tables {
         if !F::shard(self).is_used(dest) {
             return;
         }
-        let mut changes = smallvec::SmallVec::<[(PeerIndex, Option<AttrId>); 4]>::new();
+        let mut changes = smallvec::SmallVec::<[(PeerIndex, u32, Option<AttrId>); 4]>::new();
         let mut redecide = self.scan.all;
-        for (_, path) in F::shard(self).paths(dest) {
+        for (id, path) in F::shard(self).paths(dest) {
+            let path_id = F::shard(self).path_id(id);
             if path.generation != self.peers.get(path.peer).generation {
-                changes.push((path.peer, None));
+                changes.push((path.peer, path_id, None));
             } else if self.scan.soft.contains(&path.peer) {
-                changes.push((path.peer, Some(path.received)));
+                changes.push((path.peer, path_id, Some(path.received)));
             }
             redecide |= path.imported.is_some()
                 && !self.scan.dirty.is_empty()
                 && self.scan.dirty.contains(&self.store.facts(path.imported).next_hop);
         }
-        for (peer, received) in changes {
+        for (peer, path_id, received) in changes {
             let import = self.imports[usize::from(peer.0)].clone();
             let path = received.zip(import).map(|(received, import)| {
                 let prefix = F::net(F::shard(self).prefix(dest));
                 (received, import.apply(&mut self.store, received, &mut None, prefix))
             });
             let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-            F::shard_mut(&mut self.shards).change_dest(&mut context, dest, Change { peer, path });
+            F::shard_mut(&mut self.shards).change_dest(&mut context, dest, Change { peer, path_id, path });
             if let Some((_, imported)) = path {
                 self.store.release(imported);
             }
