@@ -15,7 +15,7 @@ use crate::wire::attr::{
     self, DecodeContext, EncodeContext, MpReach, NextHopAttr, Origin, PathAttributes, PeerKind, Scan, Target,
 };
 
-/// Weight, protocol and prepending follow: 6 octets.
+/// Weight, protocol, prepending, discarding and the link follow: 11 octets.
 const EXTRA: u8 = 1;
 /// The next hop follows: its length and octets. Otherwise it is NEXT_HOP among the attributes.
 const NEXT_HOP: u8 = 2;
@@ -61,6 +61,8 @@ pub(super) fn encode(attributes: &PathAttributes, extra: Extra, buf: &mut BytesM
         buf.put_u32(extra.weight);
         buf.put_u8(extra.protocol.map_or(0, |protocol| protocol as u8 + 1));
         buf.put_u8(extra.prepend);
+        buf.put_u8(u8::from(extra.discard));
+        buf.put_u32(extra.link);
     }
     if let NextHopAttr::V6 { global, link_local } = attributes.next_hop {
         buf.put_u8(if link_local.is_some() { 32 } else { 16 });
@@ -77,11 +79,13 @@ fn split(octets: &[u8]) -> Option<(Extra, Option<NextHopAttr>, &[u8])> {
     let (&head, mut rest) = octets.split_first()?;
     let mut extra = Extra::default();
     if head & EXTRA != 0 {
-        let (fixed, after) = rest.split_first_chunk::<6>()?;
-        let [a, b, c, d, protocol, prepend] = *fixed;
+        let (fixed, after) = rest.split_first_chunk::<11>()?;
+        let [a, b, c, d, protocol, prepend, discard, link @ ..] = *fixed;
         extra.weight = u32::from_be_bytes([a, b, c, d]);
         extra.protocol = Protocol::ALL.into_iter().find(|known| *known as u8 + 1 == protocol);
         extra.prepend = prepend;
+        extra.discard = discard != 0;
+        extra.link = u32::from_be_bytes(link);
         rest = after;
     }
     let mut next_hop = None;

@@ -108,5 +108,5 @@ fn local_attributes(route: &LocalRoute, family: AddressFamily) -> (PathAttribute
         only_to_customer: None,
         unknown: Vec::new(),
     };
-    (attributes, Extra { weight: 0, protocol: Some(route.protocol), prepend: route.prepend })
+    (attributes, Extra { protocol: Some(route.protocol), prepend: route.prepend, ..Extra::default() })
 }
