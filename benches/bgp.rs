@@ -74,7 +74,7 @@ impl Lab {
         let conn = conn_of(router_id.octets()[3]);
         let remote = SocketAddr::new(neighbor.address, 40_000);
         let local = SocketAddr::from(([10, 0, 0, 200], 179));
-        self.speaker.handle(self.now, Input::Accepted { conn, remote, local }, &mut self.out);
+        self.speaker.handle(self.now, Input::Accepted { conn, remote, local, interface: None }, &mut self.out);
         let capabilities = vec![Capability::MultiProtocol(AddressFamily::Ipv4.into()), Capability::FourOctetAs(asn)];
         let mut octets = BytesMut::from(&Open { asn, hold_secs: 90, router_id, capabilities }.to_bytes()[..]);
         octets.extend_from_slice(&header::keepalive());

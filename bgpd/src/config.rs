@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use rib::AddressFamily;
 
 use crate::policy::PolicySet;
+use crate::speaker::message::NeighborKey;
 pub use crate::wire::capability::Role;
 
 /// Everything a speaker needs to know. Handing a new one to a running speaker is a reload: neighbors whose own part is equal
@@ -306,6 +307,12 @@ impl NeighborConfig {
             remove_private_as: false,
             as_override: false,
         }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> NeighborKey {
+        NeighborKey::of(self.address, self.interface.as_ref())
     }
 
     /// Where to dial.

@@ -1,10 +1,9 @@
 //! `BgpService`: neighbors, what they said, what they were told, and operations on their sessions.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bgpd::io::{Handle, RequestError};
-use bgpd::speaker::message::{Command, PathView, Query, Reply};
+use bgpd::speaker::message::{Command, NeighborKey, PathView, Query, Reply};
 use ipnet::IpNet;
 use proto::v1;
 use proto::v1::bgp_service_server::BgpService;
@@ -43,25 +42,25 @@ fn refused(err: &RequestError) -> Status {
 
 fn off_topic(reply: &Reply) -> Status {
     match reply {
-        Reply::NoSuchNeighbor(addr) => refused(&RequestError::NoSuchNeighbor(*addr)),
+        Reply::NoSuchNeighbor(key) => refused(&RequestError::NoSuchNeighbor(key.clone())),
         other => Status::internal(format!("the speaker answered another question: {other:?}")),
     }
 }
 
-/// All neighbors in address order, or one.
-pub(crate) async fn neighbors(bgp: &Handle, only: Option<IpAddr>) -> Result<Vec<v1::Neighbor>, Status> {
+/// All neighbors in the order of their names, or one.
+pub(crate) async fn neighbors(bgp: &Handle, only: Option<NeighborKey>) -> Result<Vec<v1::Neighbor>, Status> {
     match bgp.query(Query::Neighbors(only)).await.map_err(|err| refused(&err))? {
         Reply::Neighbors(mut views) => {
-            views.sort_by_key(|view| view.address);
+            views.sort_by(|a, b| a.key.cmp(&b.key));
             Ok(views.iter().map(convert::neighbor).collect())
         }
         other => Err(off_topic(&other)),
     }
 }
 
-async fn one(bgp: &Handle, addr: IpAddr) -> Result<v1::Neighbor, Status> {
-    let found = neighbors(bgp, Some(addr)).await?.pop();
-    found.ok_or_else(|| refused(&RequestError::NoSuchNeighbor(addr)))
+async fn one(bgp: &Handle, key: NeighborKey) -> Result<v1::Neighbor, Status> {
+    let found = neighbors(bgp, Some(key.clone())).await?.pop();
+    found.ok_or_else(|| refused(&RequestError::NoSuchNeighbor(key)))
 }
 
 /// Adj-RIB-In or Adj-RIB-Out.
@@ -77,7 +76,7 @@ async fn paths(
     side: Side,
     (neighbor, family, page_size, page_token): (&str, i32, u32, &str),
 ) -> Result<(Vec<v1::BgpPath>, String), Status> {
-    let neighbor = request::address("neighbor", neighbor)?;
+    let neighbor = request::neighbor("neighbor", neighbor)?;
     let only = request::family("family", family)?;
     let size = request::page_size("page_size", page_size)?;
     let (mut family, mut after) = match adj_token(page_token)? {
@@ -88,8 +87,8 @@ async fn paths(
     loop {
         let limit = size - found.len();
         let query = match side {
-            Side::In => Query::AdjIn { neighbor, family, after, limit },
-            Side::Out => Query::AdjOut { neighbor, family, after, limit },
+            Side::In => Query::AdjIn { neighbor: neighbor.clone(), family, after, limit },
+            Side::Out => Query::AdjOut { neighbor: neighbor.clone(), family, after, limit },
         };
         let (paths, next) = match bgp.query(query).await.map_err(|err| refused(&err))? {
             Reply::Paths { paths, next } => (paths, next),
@@ -160,7 +159,7 @@ impl BgpService for Service {
         &self,
         req: Request<v1::GetNeighborRequest>,
     ) -> Result<Response<v1::GetNeighborResponse>, Status> {
-        let addr = request::address("address", &req.get_ref().address)?;
+        let addr = request::neighbor("address", &req.get_ref().address)?;
         let neighbor = Some(one(&self.0.node.bgp, addr).await?);
         Ok(Response::new(v1::GetNeighborResponse { neighbor }))
     }
@@ -184,13 +183,13 @@ impl BgpService for Service {
         req: Request<v1::SetNeighborEnabledRequest>,
     ) -> Result<Response<v1::SetNeighborEnabledResponse>, Status> {
         let req = req.into_inner();
-        let neighbor = request::address("address", &req.address)?;
+        let neighbor = request::neighbor("address", &req.address)?;
         let message = request::text("message", req.message)?;
         if req.enabled && !message.is_empty() {
             return Err(invalid("message", "is sent with a shutdown only: leave it empty to enable a neighbor"));
         }
         let bgp = &self.0.node.bgp;
-        let command = Command::SetEnabled { neighbor, enabled: req.enabled, message };
+        let command = Command::SetEnabled { neighbor: neighbor.clone(), enabled: req.enabled, message };
         bgp.command(command).await.map_err(|err| refused(&err))?;
         self.0.neighbors.nudge();
         let neighbor = Some(one(bgp, neighbor).await?);
@@ -202,11 +201,11 @@ impl BgpService for Service {
         req: Request<v1::ResetNeighborRequest>,
     ) -> Result<Response<v1::ResetNeighborResponse>, Status> {
         let req = req.into_inner();
-        let neighbor = request::address("address", &req.address)?;
+        let neighbor = request::neighbor("address", &req.address)?;
         let command = match v1::ResetKind::try_from(req.kind) {
-            Ok(v1::ResetKind::Unspecified | v1::ResetKind::Hard) => Command::Reset { neighbor },
-            Ok(v1::ResetKind::SoftIn) => Command::SoftIn { neighbor },
-            Ok(v1::ResetKind::SoftOut) => Command::SoftOut { neighbor },
+            Ok(v1::ResetKind::Unspecified | v1::ResetKind::Hard) => Command::Reset { neighbor: neighbor.clone() },
+            Ok(v1::ResetKind::SoftIn) => Command::SoftIn { neighbor: neighbor.clone() },
+            Ok(v1::ResetKind::SoftOut) => Command::SoftOut { neighbor: neighbor.clone() },
             Err(_) => return Err(invalid("kind", format_args!("{} is no kind of reset", req.kind))),
         };
         let bgp = &self.0.node.bgp;
@@ -259,7 +258,7 @@ impl BgpService for Service {
         let resume = feed::parse_resume_token(self.0.boot, &req.resume_token)?;
         let only = match req.address {
             None => None,
-            Some(text) => Some(one(&self.0.node.bgp, request::address("address", &text)?).await?.address),
+            Some(text) => Some(one(&self.0.node.bgp, request::neighbor("address", &text)?).await?.address),
         };
         Ok(self.0.follow(&self.0.neighbors, resume, only, |delta, resume_token| v1::WatchNeighborsResponse {
             snapshot_start: delta.snapshot,

@@ -258,7 +258,7 @@ pub(crate) fn session_state(state: bgp::SessionState) -> v1::SessionState {
 /// A neighbor.
 pub(crate) fn neighbor(view: &bgp::NeighborView) -> v1::Neighbor {
     v1::Neighbor {
-        address: view.address.to_string(),
+        address: view.key.to_string(),
         asn: view.asn.unwrap_or_default(),
         description: view.description.clone(),
         state: session_state(view.state).into(),
@@ -290,7 +290,7 @@ pub(crate) fn down_reason(reason: &bgpd::session::DownReason) -> String {
 pub(crate) fn path(view: &bgp::PathView) -> v1::BgpPath {
     v1::BgpPath {
         prefix: view.prefix.to_string(),
-        from: view.from.map(|addr| addr.to_string()).unwrap_or_default(),
+        from: view.from.as_ref().map(|addr| addr.to_string()).unwrap_or_default(),
         attributes: Some(attributes(&view.attributes)),
         imported: view.imported.as_deref().map(attributes),
         best: view.best,

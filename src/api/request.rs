@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bgpd::speaker::message::NeighborKey;
 use ipnet::IpNet;
 use proto::v1;
 use rib::{AddressFamily, Discard, IfIndex, Leg, NextHop, NextHopSet};
@@ -23,6 +24,17 @@ pub(crate) fn invalid(field: &str, what: impl std::fmt::Display) -> Status {
 /// The daemon is on its way down.
 pub(crate) fn gone(why: impl std::fmt::Display) -> Status {
     Status::unavailable(why.to_string())
+}
+
+/// The name of a neighbor, which must be given: its address, or the interface it is found on.
+pub(crate) fn neighbor(field: &str, text: &str) -> Result<NeighborKey, Status> {
+    if text.is_empty() {
+        return Err(invalid(
+            field,
+            "is empty: give an address, as in \"192.0.2.1\" or \"fe80::1%eth0\", or an interface",
+        ));
+    }
+    text.parse().map_err(|err| invalid(field, format_args!("{text:?} {err}")))
 }
 
 /// An address that must be given.

@@ -165,7 +165,7 @@ impl RibService for Service {
         let prefix = request::prefix("prefix", &req.prefix)?;
         let neighbor = match req.neighbor.as_str() {
             "" => None,
-            text => Some(request::address("neighbor", text)?),
+            text => Some(request::neighbor("neighbor", text)?),
         };
         let node = &self.0.node;
         let candidates = node.rib.candidates(prefix).await.map_err(gone)?;

@@ -1,7 +1,6 @@
 //! `anyhop explain PREFIX`: every candidate, the rule that chose or rejected it, and who is told.
 
-use std::net::IpAddr;
-
+use bgpd::speaker::message::NeighborKey;
 use clap::Args;
 use ipnet::IpNet;
 use proto::v1;
@@ -17,7 +16,7 @@ pub(super) struct Explain {
     prefix: IpNet,
     /// Only the announcement to this neighbor
     #[arg(long, value_name = "ADDR")]
-    neighbor: Option<IpAddr>,
+    neighbor: Option<NeighborKey>,
 }
 
 pub(super) async fn run(client: Client, wish: Explain) -> Result<(), Failure> {

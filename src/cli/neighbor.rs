@@ -1,7 +1,6 @@
 //! `anyhop neighbor …`: operations on BGP sessions.
 
-use std::net::IpAddr;
-
+use bgpd::speaker::message::NeighborKey;
 use clap::{Subcommand, ValueEnum};
 use proto::v1;
 
@@ -15,12 +14,12 @@ pub(super) enum Neighbor {
     /// Allow the session
     Enable {
         /// The neighbor
-        address: IpAddr,
+        address: NeighborKey,
     },
     /// Close the session and keep it closed
     Disable {
         /// The neighbor
-        address: IpAddr,
+        address: NeighborKey,
         /// Text for the other side (RFC 9003)
         #[arg(long, value_name = "TEXT")]
         message: Option<String>,
@@ -28,7 +27,7 @@ pub(super) enum Neighbor {
     /// Close the session and start anew, or exchange routes anew
     Reset {
         /// The neighbor
-        address: IpAddr,
+        address: NeighborKey,
         /// Keep the session: apply policy to what was learned again (in), or send everything again (out)
         #[arg(long, value_name = "DIRECTION")]
         soft: Option<Soft>,
@@ -76,6 +75,6 @@ pub(super) async fn run(client: Client, wish: Neighbor) -> Result<(), Failure> {
     line(&format!("neighbor {} is {done}", neighbor.address))
 }
 
-fn set_enabled(address: IpAddr, enabled: bool, message: Option<String>) -> v1::SetNeighborEnabledRequest {
+fn set_enabled(address: NeighborKey, enabled: bool, message: Option<String>) -> v1::SetNeighborEnabledRequest {
     v1::SetNeighborEnabledRequest { address: address.to_string(), enabled, message: message.unwrap_or_default() }
 }

@@ -1,7 +1,6 @@
 //! `anyhop show …`: tables of the running daemon.
 
-use std::net::IpAddr;
-
+use bgpd::speaker::message::NeighborKey;
 use clap::{Subcommand, ValueEnum};
 use ipnet::IpNet;
 use proto::v1;
@@ -20,7 +19,7 @@ pub(super) enum Show {
     /// BGP neighbors, or one in full
     Neighbors {
         /// Only this one
-        address: Option<IpAddr>,
+        address: Option<NeighborKey>,
     },
     /// Chosen routes
     Routes {
@@ -58,7 +57,7 @@ pub(super) enum Show {
 #[derive(Debug, clap::Args)]
 pub(super) struct Adj {
     /// The neighbor
-    neighbor: IpAddr,
+    neighbor: NeighborKey,
     /// Only this family
     #[arg(long)]
     family: Option<Family>,
@@ -164,7 +163,7 @@ pub(super) fn neighbors_table(neighbors: &[Neighbor]) -> String {
     table(["neighbor", "as ", "state", "up ", "received ", "accepted ", "told ", "note"], rows)
 }
 
-async fn neighbor(client: &Client, address: IpAddr) -> Result<(), Failure> {
+async fn neighbor(client: &Client, address: NeighborKey) -> Result<(), Failure> {
     let request = v1::GetNeighborRequest { address: address.to_string() };
     let answer = client.bgp().get_neighbor(request).await?.into_inner();
     let neighbor = answer.neighbor.as_ref().map(Neighbor::from);

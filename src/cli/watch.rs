@@ -3,8 +3,7 @@
 //! A watch that breaks because the daemon restarts or the connection is lost ends with an error: who wants to go on
 //! resumes by the token in the last object.
 
-use std::net::IpAddr;
-
+use bgpd::speaker::message::NeighborKey;
 use clap::Subcommand;
 use ipnet::IpNet;
 use proto::v1;
@@ -27,7 +26,7 @@ pub(super) enum Watch {
     /// BGP neighbors
     Neighbors {
         /// Only this one
-        address: Option<IpAddr>,
+        address: Option<NeighborKey>,
         /// Go on after this token of an earlier watch
         #[arg(long, value_name = "TOKEN")]
         resume: Option<String>,
@@ -125,7 +124,7 @@ async fn routes(client: &Client, prefix: Option<IpNet>, resume: Option<String>) 
     Err(ended())
 }
 
-async fn neighbors(client: &Client, address: Option<IpAddr>, resume: Option<String>) -> Result<(), Failure> {
+async fn neighbors(client: &Client, address: Option<NeighborKey>, resume: Option<String>) -> Result<(), Failure> {
     let request = v1::WatchNeighborsRequest {
         address: address.map(|address| address.to_string()),
         resume_token: resume.unwrap_or_default(),

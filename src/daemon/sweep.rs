@@ -4,10 +4,9 @@
 //! others must go, but not before the neighbors have had the time to say them again. The sign for that is that every enabled
 //! neighbor is established and its routes have stopped coming; the limit is two minutes.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use bgpd::speaker::message::{NeighborView, Query, Reply, SessionState};
+use bgpd::speaker::message::{NeighborKey, NeighborView, Query, Reply, SessionState};
 use tokio::sync::watch;
 
 use super::handles::Node;
@@ -34,7 +33,7 @@ pub(super) async fn run(node: Node, mut synced: watch::Receiver<bool>) {
 }
 
 async fn converged(node: &Node) {
-    let mut before: Vec<(IpAddr, u64)> = Vec::new();
+    let mut before: Vec<(NeighborKey, u64)> = Vec::new();
     let mut quiet = 0;
     loop {
         let Ok(Reply::Neighbors(neighbors)) = node.bgp.query(Query::Neighbors(None)).await else { return };
@@ -43,7 +42,8 @@ async fn converged(node: &Node) {
             return;
         }
         let all_up = waiting.iter().all(|neighbor| neighbor.state == SessionState::Established);
-        let now: Vec<(IpAddr, u64)> = waiting.iter().map(|neighbor| (neighbor.address, neighbor.updates_in)).collect();
+        let now: Vec<(NeighborKey, u64)> =
+            waiting.iter().map(|neighbor| (neighbor.key.clone(), neighbor.updates_in)).collect();
         quiet = if all_up && now == before { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {
             return;

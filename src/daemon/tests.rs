@@ -57,7 +57,7 @@ async fn has(node: &Node, prefix: &str) -> bool {
 
 async fn neighbor(node: &Node, address: &str) -> NeighborView {
     let address: IpAddr = address.parse().expect("an address");
-    match node.bgp.query(Query::Neighbors(Some(address))).await {
+    match node.bgp.query(Query::Neighbors(Some(address.into()))).await {
         Ok(Reply::Neighbors(mut views)) => views.pop().expect("the neighbor is there"),
         other => panic!("{other:?}"),
     }

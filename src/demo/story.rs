@@ -88,7 +88,7 @@ impl Scene {
             let address: IpAddr = site.bgp.parse().map_err(|_| "a site's address")?;
             let bgp = &self.edge.running.node.bgp;
             until(&format!("the BGP session with {}", site.name), async || {
-                match bgp.query(Query::Neighbors(Some(address))).await {
+                match bgp.query(Query::Neighbors(Some(address.into()))).await {
                     Ok(Reply::Neighbors(views)) => {
                         Ok(views.iter().any(|view| view.state == SessionState::Established).then_some(()))
                     }
@@ -132,7 +132,7 @@ impl Scene {
         self.look_up(log, &left).await?;
         for site in SITES {
             let address: IpAddr = site.bgp.parse().map_err(|_| "a site's address")?;
-            match self.edge.running.node.bgp.query(Query::Neighbors(Some(address))).await {
+            match self.edge.running.node.bgp.query(Query::Neighbors(Some(address.into()))).await {
                 Ok(Reply::Neighbors(views))
                     if views
                         .iter()

@@ -266,13 +266,13 @@ impl Carrier {
             Command::SetEnabled { neighbor, .. }
             | Command::Reset { neighbor }
             | Command::SoftIn { neighbor }
-            | Command::SoftOut { neighbor } => Some(*neighbor),
+            | Command::SoftOut { neighbor } => Some(neighbor.clone()),
             Command::Shutdown => None,
         };
         if let Some(neighbor) = named {
             let query = Query::Neighbors(Some(neighbor));
-            if let Reply::NoSuchNeighbor(address) = self.state.borrow().speaker.view(now(), &query) {
-                return Err(RequestError::NoSuchNeighbor(address));
+            if let Reply::NoSuchNeighbor(key) = self.state.borrow().speaker.view(now(), &query) {
+                return Err(RequestError::NoSuchNeighbor(key));
             }
             self.handle(Input::Command(command));
         } else {
@@ -302,10 +302,10 @@ impl Carrier {
         let mut outputs = std::mem::take(&mut state.outputs);
         for output in outputs.drain(..) {
             match output {
-                Output::Connect { conn, remote, local, ttl } => {
+                Output::Connect { conn, remote, local, interface: _, protection } => {
                     let link = Rc::new(Link::default());
                     state.links.insert(conn, Rc::clone(&link));
-                    let dial = connection::dial(Rc::clone(self), conn, Rc::clone(&link), remote, local, ttl);
+                    let dial = connection::dial(Rc::clone(self), conn, Rc::clone(&link), remote, local, protection.ttl);
                     *link.task.borrow_mut() = Some(spawn_local(dial).abort_handle());
                 }
                 Output::Close { conn } => {
@@ -482,7 +482,7 @@ impl Carrier {
         let link = Rc::new(Link::default());
         self.start(conn, &link, stream);
         self.state.borrow_mut().links.insert(conn, link);
-        self.handle(Input::Accepted { conn, remote, local });
+        self.handle(Input::Accepted { conn, remote, local, interface: None });
     }
 
     /// Starts the tasks of a connection that stands.

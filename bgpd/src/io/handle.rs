@@ -1,6 +1,6 @@
 //! The handle: what the rest of the daemon holds of a running speaker.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::lanes::Lanes;
 use crate::config::SpeakerConfig;
-use crate::speaker::message::{Command, Event, LocalBatch, Query, Reply};
+use crate::speaker::message::{Command, Event, LocalBatch, NeighborKey, Query, Reply};
 
 /// A wish and where its answer goes.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub enum RequestError {
     /// The speaker's thread has ended.
     #[error("the BGP speaker is not running")]
     Stopped,
-    /// The command names an address that is not configured.
+    /// The command names a neighbor that is not there.
     #[error("there is no neighbor {0}; `anyhop show neighbors` lists them")]
-    NoSuchNeighbor(IpAddr),
+    NoSuchNeighbor(NeighborKey),
 }
 
 /// What the carrier has counted since it started.

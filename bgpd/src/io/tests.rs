@@ -85,7 +85,7 @@ impl Running {
     }
 
     async fn state(&self, neighbor: IpAddr) -> SessionState {
-        match self.handle.query(Query::Neighbors(Some(neighbor))).await {
+        match self.handle.query(Query::Neighbors(Some(neighbor.into()))).await {
             Ok(Reply::Neighbors(views)) => views[0].state,
             other => panic!("no neighbor {neighbor}: {other:?}"),
         }
@@ -100,7 +100,7 @@ impl Running {
     }
 
     async fn holds(&self, neighbor: IpAddr) -> u64 {
-        match self.handle.query(Query::Neighbors(Some(neighbor))).await {
+        match self.handle.query(Query::Neighbors(Some(neighbor.into()))).await {
             Ok(Reply::Neighbors(views)) => views[0].received,
             other => panic!("no neighbor {neighbor}: {other:?}"),
         }
@@ -430,8 +430,8 @@ async fn strangers_are_refused_and_counted() {
 async fn a_command_for_nobody_says_so() {
     let running = Running::start(speaker(64501, Vec::new()), None);
     let nobody = address(11, 9);
-    let answer = running.handle.command(Command::Reset { neighbor: nobody }).await;
-    assert_eq!(answer, Err(RequestError::NoSuchNeighbor(nobody)));
+    let answer = running.handle.command(Command::Reset { neighbor: nobody.into() }).await;
+    assert_eq!(answer, Err(RequestError::NoSuchNeighbor(nobody.into())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -442,13 +442,13 @@ async fn a_reload_leaves_the_unchanged_neighbor_alone() {
         Ok(Reply::Neighbors(views)) => views[0].established_count,
         other => panic!("{other:?}"),
     };
-    let before = up(running.handle.query(Query::Neighbors(Some(witness))).await);
+    let before = up(running.handle.query(Query::Neighbors(Some(witness.into()))).await);
     running.handle.configure(speaker(64501, vec![neighbor(witness, 0, 64503, us)])).await.unwrap();
-    let puppet = Query::Neighbors(Some(address(12, 2)));
+    let puppet = Query::Neighbors(Some(address(12, 2).into()));
     assert!(matches!(running.handle.query(puppet).await, Ok(Reply::NoSuchNeighbor(_))));
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(running.state(witness).await, SessionState::Established);
-    assert_eq!(up(running.handle.query(Query::Neighbors(Some(witness))).await), before);
+    assert_eq!(up(running.handle.query(Query::Neighbors(Some(witness.into()))).await), before);
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::message::Output;
+use hashbrown::HashSet;
+
+use super::message::{NeighborKey, Output};
 use super::neighbor::{self, FaultEvents, Neighbor};
 use super::tables::Settings;
 use super::{Speaker, Tables};
@@ -69,12 +71,14 @@ impl Speaker {
             spoken: [false; 2],
             faults: FaultEvents::default(),
             policy_errors: Vec::new(),
+            key: config.key(),
+            found: None,
             config,
         };
         // A place is not used again while a connection of its last holder is being closed.
         let in_use = |at: usize, speaker: &Self| speaker.conns.values().any(|conn| conn.neighbor == at);
         let free = (0..self.neighbors.len()).find(|at| self.neighbors[*at].is_none() && !in_use(*at, self));
-        let address = neighbor.config.address;
+        let key = neighbor.key.clone();
         let at = match free {
             Some(at) => {
                 self.neighbors[at] = Some(neighbor);
@@ -85,7 +89,7 @@ impl Speaker {
                 self.neighbors.len() - 1
             }
         };
-        self.by_address.insert(address, at);
+        self.by_key.insert(key, at);
         let place = usize::from(peer.0);
         self.by_peer.resize(self.by_peer.len().max(place + 1), 0);
         self.by_peer[place] = at;
@@ -97,7 +101,7 @@ impl Speaker {
         if let Some(neighbor) = self.neighbors[at].take() {
             self.tables.peer_down(neighbor.peer);
             self.tables.remove_peer(neighbor.peer);
-            self.by_address.remove(&neighbor.config.address);
+            self.by_key.remove(&neighbor.key);
         }
     }
 
@@ -109,18 +113,15 @@ impl Speaker {
         let old = std::mem::replace(&mut self.config, config);
         self.configure_tables(&old);
 
-        let gone: Vec<usize> = self
-            .by_address
-            .iter()
-            .filter(|(address, _)| self.config.neighbors.iter().all(|neighbor| neighbor.address != **address))
-            .map(|(_, at)| *at)
-            .collect();
+        let configured: HashSet<NeighborKey> = self.config.neighbors.iter().map(NeighborConfig::key).collect();
+        let gone: Vec<usize> =
+            self.by_key.iter().filter(|(key, _)| !configured.contains(*key)).map(|(_, at)| *at).collect();
         for at in gone {
             self.remove_neighbor(at, out);
         }
         let mut profiles = Vec::new();
         for config in self.config.neighbors.clone() {
-            match self.by_address.get(&config.address).copied() {
+            match self.by_key.get(&config.key()).copied() {
                 None => self.add_neighbor(config, out),
                 Some(at) => self.change_neighbor(at, config, &mut profiles, out),
             }

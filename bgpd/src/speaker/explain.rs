@@ -1,10 +1,9 @@
 //! Why a path was chosen or not, and why it is told to whom: the decision and export once more, with their reasons.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Speaker;
-use super::message::{Candidate, Explanation, ExportVerdict};
+use super::message::{Candidate, Explanation, ExportVerdict, NeighborKey};
 use super::neighbor::Neighbor;
 use super::tables::InTables;
 use crate::export::Source;
@@ -15,14 +14,14 @@ use crate::locrib::nexthop::State;
 use crate::locrib::{DestId, Path, PeerIndex, PeerKind};
 
 impl Speaker {
-    pub(super) fn explain<F: InTables>(&self, prefix: F::Prefix, neighbor: Option<IpAddr>) -> Explanation {
+    pub(super) fn explain<F: InTables>(&self, prefix: F::Prefix, neighbor: Option<&NeighborKey>) -> Explanation {
         let dest = F::shard(&self.tables).lookup(prefix);
         let candidates = dest.map(|dest| self.candidates::<F>(dest)).unwrap_or_default();
         let mut asked: Vec<&Neighbor> = match neighbor {
-            Some(address) => self.find(address).into_iter().collect(),
+            Some(key) => self.find(key).into_iter().collect(),
             None => self.neighbors.iter().flatten().collect(),
         };
-        asked.sort_by_key(|neighbor| neighbor.config.address);
+        asked.sort_by(|a, b| a.key.cmp(&b.key));
         let exports = asked.into_iter().map(|neighbor| self.export_verdict::<F>(dest, neighbor)).collect();
         Explanation { prefix: F::net(prefix), candidates, exports }
     }
@@ -44,7 +43,10 @@ impl Speaker {
             let path = self.path_view::<F>(dest, id, path);
             candidates.push((place.unwrap_or(usize::MAX), Candidate { path, reason, chosen }));
         }
-        candidates.sort_by_key(|(place, candidate)| (*place, candidate.path.from, candidate.path.path_id));
+        candidates.sort_by(|(a, x), (b, y)| {
+            let ids = || x.path.path_id.cmp(&y.path.path_id);
+            a.cmp(b).then_with(|| x.path.from.cmp(&y.path.from)).then_with(ids)
+        });
         candidates.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
@@ -72,7 +74,7 @@ impl Speaker {
 
     fn export_verdict<F: InTables>(&self, dest: Option<DestId>, neighbor: &Neighbor) -> ExportVerdict {
         let no = |reason: String| ExportVerdict {
-            neighbor: neighbor.config.address,
+            neighbor: neighbor.key.clone(),
             announced: false,
             reason,
             attributes: None,
@@ -105,7 +107,7 @@ impl Speaker {
                     None => "no policy forbids it".to_owned(),
                 };
                 ExportVerdict {
-                    neighbor: neighbor.config.address,
+                    neighbor: neighbor.key.clone(),
                     announced: told,
                     reason: if told { by } else { format!("{by}; not sent yet") },
                     attributes: Some(Arc::new(attributes)),

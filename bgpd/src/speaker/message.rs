@@ -1,6 +1,6 @@
 //! What goes into the speaker and what comes out: the machine's two doors as types.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use rib::message::Reachability;
 use rib::{AddressFamily, Protocol, RouteBatch};
 
-use crate::config::SpeakerConfig;
+pub use super::key::{NeighborKey, NotANeighbor};
+use crate::config::{Secret, SpeakerConfig};
 use crate::session::{ConnId, DownReason};
 use crate::wire::attr::{Origin, PathAttributes};
 
@@ -25,6 +26,22 @@ pub enum Input {
         remote: SocketAddr,
         /// Our end.
         local: SocketAddr,
+        /// The interface it came in by, if their address is link-local.
+        interface: Option<Arc<str>>,
+    },
+    /// A neighbor was found on an interface that a neighbor is configured on, or has moved.
+    Discovered {
+        /// The interface.
+        interface: Arc<str>,
+        /// Its link-local address.
+        address: Ipv6Addr,
+        /// The interface's index, for the scope of the address.
+        scope: u32,
+    },
+    /// The neighbor on an interface is gone: the link is down, or its advertisements have ended.
+    Vanished {
+        /// The interface.
+        interface: Arc<str>,
     },
     /// A connection that [`Output::Connect`] asked for stands.
     Connected {
@@ -61,7 +78,7 @@ pub enum Command {
     /// Enable or disable a neighbor until told otherwise.
     SetEnabled {
         /// Which.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
         /// The new state.
         enabled: bool,
         /// Sent with a shutdown (RFC 9003).
@@ -70,17 +87,17 @@ pub enum Command {
     /// Cease and start anew (RFC 4486 §4, administrative reset).
     Reset {
         /// Which.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
     },
     /// Re-evaluate what was learned, by route refresh if nothing is kept.
     SoftIn {
         /// Which.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
     },
     /// Send everything again.
     SoftOut {
         /// Which.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
     },
     /// Withdraw our own routes and close every session (Cease, administrative shutdown).
     Shutdown,
@@ -126,8 +143,10 @@ pub enum Output {
         remote: SocketAddr,
         /// From which address, if it matters.
         local: Option<IpAddr>,
-        /// Time to live: 1 to a directly connected external neighbor, more for multihop, `None` = the host's default.
-        ttl: Option<u8>,
+        /// The interface that a link-local `remote` belongs to.
+        interface: Option<Arc<str>>,
+        /// How the connection is protected.
+        protection: Protection,
     },
     /// Send what [`crate::speaker::Speaker::transmit`] still has for the connection, then close it.
     Close {
@@ -154,13 +173,25 @@ pub enum Output {
     Finished,
 }
 
+/// How connections with a neighbor are protected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// Time to live of what we send: 1 to a directly connected external neighbor, more for multihop, 255 under GTSM,
+    /// `None` = the host's default.
+    pub ttl: Option<u8>,
+    /// What is received must have come over at most so many hops (GTSM, RFC 5082).
+    pub hops_max: Option<u8>,
+    /// Every segment is signed (TCP-MD5, RFC 2385).
+    pub password: Option<Secret>,
+}
+
 /// Something people want to see.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A neighbor's session changed.
     Neighbor {
         /// Which.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
         /// The state before.
         from: SessionState,
         /// The state now.
@@ -176,7 +207,7 @@ pub enum Event {
     /// A route or message was treated by RFC 7606 without a reset.
     UpdateFault {
         /// Who sent it.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
         /// What was wrong and what was done.
         what: String,
     },
@@ -203,11 +234,11 @@ pub enum SessionState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// All neighbors, or one.
-    Neighbors(Option<IpAddr>),
+    Neighbors(Option<NeighborKey>),
     /// A page of what a neighbor said, before and after import policy.
     AdjIn {
         /// Whose.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
         /// Which family.
         family: AddressFamily,
         /// Start after this prefix.
@@ -218,7 +249,7 @@ pub enum Query {
     /// A page of what a neighbor was told.
     AdjOut {
         /// Whose.
-        neighbor: IpAddr,
+        neighbor: NeighborKey,
         /// Which family.
         family: AddressFamily,
         /// Start after this prefix.
@@ -231,7 +262,7 @@ pub enum Query {
         /// The exact prefix.
         prefix: IpNet,
         /// For whom the export is explained; all neighbors if none is named.
-        neighbor: Option<IpAddr>,
+        neighbor: Option<NeighborKey>,
     },
     /// Sizes.
     Summary,
@@ -254,14 +285,16 @@ pub enum Reply {
     /// To [`Query::Summary`].
     Summary(Summary),
     /// The neighbor named does not exist.
-    NoSuchNeighbor(IpAddr),
+    NoSuchNeighbor(NeighborKey),
 }
 
 /// A neighbor as people and programs see it.
 #[derive(Clone, Debug)]
 pub struct NeighborView {
-    /// Its address.
-    pub address: IpAddr,
+    /// Its name.
+    pub key: NeighborKey,
+    /// Its address, if it is configured, found or connected.
+    pub address: Option<IpAddr>,
     /// Its configured or learned AS.
     pub asn: Option<u32>,
     /// For people.
@@ -306,9 +339,13 @@ pub struct PathView {
     /// The destination.
     pub prefix: IpNet,
     /// The neighbor it is from, `None` if our own.
+<<<<<<< HEAD
     pub from: Option<IpAddr>,
     /// The path identifier it came with (adj-in) or is sent with (adj-out), on sessions that have them (RFC 7911).
     pub path_id: Option<u32>,
+=======
+    pub from: Option<NeighborKey>,
+>>>>>>> c4869fa (bgpd: neighbors are named by a key: an address, a link-local address on an interface, or an interface)
     /// Attributes as received (adj-in) or as sent (adj-out).
     pub attributes: Arc<PathAttributes>,
     /// Attributes after import policy; `None` if rejected. Absent for adj-out.
@@ -343,7 +380,7 @@ pub struct Candidate {
 #[derive(Clone, Debug)]
 pub struct ExportVerdict {
     /// Whom.
-    pub neighbor: IpAddr,
+    pub neighbor: NeighborKey,
     /// Told or not.
     pub announced: bool,
     /// The rule: `policy to-transit, rule 1`, `RFC 8212: no export policy`, `split horizon`, `NO_EXPORT`.

@@ -3,9 +3,11 @@
 //! Four verbs and no other door: [`Speaker::handle`] for everything but octets, [`Speaker::receive`] and [`Speaker::transmit`] for
 //! octets of one connection, [`Speaker::view`] for questions. Work that no budget allowed yet makes [`Speaker::deadline`] due at once.
 
+mod arrivals;
 mod configure;
 mod explain;
 mod feed;
+mod key;
 pub mod message;
 mod neighbor;
 mod sessions;
@@ -16,7 +18,6 @@ mod update;
 mod view;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -25,7 +26,7 @@ use hashbrown::HashMap;
 use crate::config::SpeakerConfig;
 use crate::session::{ConnId, Received, SessionInput, SessionOutput};
 use crate::wire::route_refresh::RefreshKind;
-use message::{Event, Input, Output};
+use message::{Event, Input, NeighborKey, Output};
 use neighbor::Neighbor;
 use tables::{SLICE, Settings, Tables};
 
@@ -54,7 +55,7 @@ pub struct Speaker {
     config: SpeakerConfig,
     tables: Tables,
     neighbors: Vec<Option<Neighbor>>,
-    by_address: HashMap<IpAddr, usize>,
+    by_key: HashMap<NeighborKey, usize>,
     /// Places in `neighbors` by peer index.
     by_peer: Vec<usize>,
     conns: HashMap<ConnId, Conn>,
@@ -80,7 +81,7 @@ impl Speaker {
         let mut speaker = Self {
             tables,
             neighbors: Vec::new(),
-            by_address: HashMap::new(),
+            by_key: HashMap::new(),
             by_peer: Vec::new(),
             conns: HashMap::new(),
             session_outputs: Vec::new(),
@@ -102,8 +103,8 @@ impl Speaker {
         self.now = now;
         match input {
             Input::Configure(config) => self.configure(*config, out),
-            Input::Accepted { conn, remote, local } => match self.by_address.get(&remote.ip().to_canonical()) {
-                Some(&at) if !self.shutting_down => {
+            Input::Accepted { conn, remote, local, interface } => match self.from(remote.ip(), interface.as_ref()) {
+                Some(at) if !self.shutting_down => {
                     self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
                     self.tell_session(at, SessionInput::Accepted { conn, local, remote }, out);
                 }
@@ -113,6 +114,8 @@ impl Speaker {
                     out.push(Output::Event(Event::UnknownPeer { remote: remote.ip().to_canonical() }));
                 }
             },
+            Input::Discovered { interface, address, scope } => self.discovered(&interface, address, scope, out),
+            Input::Vanished { interface } => self.vanished(&interface, out),
             Input::Connected { conn, local } => self.tell_conn(conn, SessionInput::Connected { conn, local }, out),
             Input::ConnectFailed { conn, error } => {
                 self.tell_conn(conn, SessionInput::ConnectFailed { conn, error }, out);
@@ -155,10 +158,10 @@ impl Speaker {
             let from = neighbor.session.state();
             let received = neighbor.session.receive(now, conn, buf, &mut self.session_outputs);
             if !self.session_outputs.is_empty() {
-                let (to, address) = (neighbor.session.state(), neighbor.config.address);
+                let (to, key) = (neighbor.session.state(), neighbor.key.clone());
                 let reason = self.carry_out(at, out);
                 if from != to || reason.is_some() {
-                    out.push(Output::Event(Event::Neighbor { neighbor: address, from, to, reason }));
+                    out.push(Output::Event(Event::Neighbor { neighbor: key, from, to, reason }));
                 }
             }
             match received {

@@ -12,11 +12,15 @@ use crate::import::{Import, ImportFilter};
 use crate::locrib::{PeerIndex, PeerKind};
 use crate::policy::Chain;
 use crate::session::{ConnId, Negotiated, Session};
+use crate::speaker::message::{NeighborKey, Protection};
 use crate::wire::attr;
 
 /// A neighbor.
 pub(super) struct Neighbor {
     pub(super) config: NeighborConfig,
+    pub(super) key: NeighborKey,
+    /// The address and scope of a neighbor that is found on an interface.
+    pub(super) found: Option<(Ipv6Addr, u32)>,
     pub(super) session: Session,
     pub(super) peer: PeerIndex,
     /// As configured, or as an operator wants it since.
@@ -33,6 +37,13 @@ pub(super) struct Neighbor {
 }
 
 impl Neighbor {
+    /// Its address: of the session if there is one, else as configured or found.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let spoken = self.negotiated.as_ref().map(|negotiated| negotiated.remote.ip().to_canonical());
+        let found = || self.found.map(|(address, _)| IpAddr::V6(address));
+        spoken.or_else(|| self.key.address()).or_else(found)
+    }
+
     /// End-of-RIB of every family was received.
     pub(super) fn has_spoken(&self) -> bool {
         self.negotiated.as_ref().is_some_and(|negotiated| {
@@ -87,6 +98,16 @@ pub(super) fn ttl(speaker: &SpeakerConfig, neighbor: &NeighborConfig) -> Option<
     external.then(|| neighbor.multihop.unwrap_or(1))
 }
 
+/// How connections with a neighbor are protected.
+pub(super) fn protection(speaker: &SpeakerConfig, neighbor: &NeighborConfig) -> Protection {
+    Protection {
+        // RFC 5082 §3: what is protected is sent with the greatest TTL.
+        ttl: if neighbor.ttl_security.is_some() { Some(255) } else { ttl(speaker, neighbor) },
+        hops_max: neighbor.ttl_security,
+        password: neighbor.password.clone(),
+    }
+}
+
 /// A direction's policies, compiled.
 enum Compiled {
     All,
@@ -127,7 +148,7 @@ pub(super) fn import(
         decode: negotiated.decode_context(),
         filter,
         keep: config.adj_in,
-        neighbor: config.address,
+        neighbor: negotiated.remote.ip().to_canonical(),
         local_asn: negotiated.local_asn,
         local_address: negotiated.local.ip().to_canonical(),
         families: [AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| negotiated.families.contains(&family)),
@@ -158,7 +179,7 @@ pub(super) fn profile(
         own_v6,
         next_hop_self: config.next_hop_self,
         filter,
-        neighbor: reads_neighbor.then_some(config.address),
+        neighbor: reads_neighbor.then_some(negotiated.remote.ip().to_canonical()),
         as4: negotiated.as4,
         max_message: negotiated.max_message(),
         ipv4: negotiated.families.contains(&AddressFamily::Ipv4),

@@ -25,10 +25,10 @@ impl Speaker {
         let from = neighbor.session.state();
         neighbor.session.handle(self.now, input, &mut self.session_outputs);
         let to = neighbor.session.state();
-        let address = neighbor.config.address;
+        let key = neighbor.key.clone();
         let reason = self.carry_out(at, out);
         if from != to || reason.is_some() {
-            out.push(Output::Event(Event::Neighbor { neighbor: address, from, to, reason }));
+            out.push(Output::Event(Event::Neighbor { neighbor: key, from, to, reason }));
         }
     }
 
@@ -68,7 +68,8 @@ impl Speaker {
             conn,
             remote: neighbor.config.remote(),
             local: neighbor.config.local_address,
-            ttl: neighbor::ttl(&self.config, &neighbor.config),
+            interface: neighbor.config.interface.clone(),
+            protection: neighbor::protection(&self.config, &neighbor.config),
         });
     }
 
@@ -110,7 +111,7 @@ impl Speaker {
             Ok(report) => {
                 for fault in report.faults {
                     if neighbor.faults.admit(self.now) {
-                        let (neighbor, what) = (neighbor.config.address, fault.to_string());
+                        let (neighbor, what) = (neighbor.key.clone(), fault.to_string());
                         out.push(Output::Event(Event::UpdateFault { neighbor, what }));
                     }
                 }
@@ -139,7 +140,7 @@ impl Speaker {
     pub(super) fn command(&mut self, command: Command, out: &mut Vec<Output>) {
         match command {
             Command::SetEnabled { neighbor, enabled, message } => {
-                let Some(&at) = self.by_address.get(&neighbor) else { return };
+                let Some(&at) = self.by_key.get(&neighbor) else { return };
                 if let Some(neighbor) = &mut self.neighbors[at] {
                     neighbor.enabled = enabled;
                 }
@@ -148,18 +149,18 @@ impl Speaker {
                 self.tell_session(at, if enabled { SessionInput::Start } else { stop }, out);
             }
             Command::Reset { neighbor } => {
-                let Some(&at) = self.by_address.get(&neighbor) else { return };
+                let Some(&at) = self.by_key.get(&neighbor) else { return };
                 let reset = StopCause::AdminReset { message: String::new() };
                 self.tell_session(at, SessionInput::Stop(reset), out);
                 self.start(at, out);
             }
             Command::SoftIn { neighbor } => {
-                if let Some(&at) = self.by_address.get(&neighbor) {
+                if let Some(&at) = self.by_key.get(&neighbor) {
                     self.soft_in(at, out);
                 }
             }
             Command::SoftOut { neighbor } => {
-                if let Some(&at) = self.by_address.get(&neighbor) {
+                if let Some(&at) = self.by_key.get(&neighbor) {
                     for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
                         self.on_route_refresh(at, Some(family));
                     }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use rib::{AddressFamily, V4, V6};
 
 use super::Speaker;
-use super::message::{NeighborView, PathView, Query, Reply, SessionState, Summary};
+use super::message::{NeighborKey, NeighborView, PathView, Query, Reply, SessionState, Summary};
 use super::neighbor::Neighbor;
 use super::tables::{InTables, Tables};
 use crate::config::{PolicyRef, RemoteAs};
@@ -26,34 +26,34 @@ impl Speaker {
             Query::Neighbors(None) => {
                 let mut neighbors: Vec<_> =
                     self.neighbors.iter().flatten().map(|n| self.neighbor_view(now, n)).collect();
-                neighbors.sort_by_key(|neighbor| neighbor.address);
+                neighbors.sort_by(|a, b| a.key.cmp(&b.key));
                 Reply::Neighbors(neighbors)
             }
-            Query::Neighbors(Some(address)) => match self.find(*address) {
+            Query::Neighbors(Some(key)) => match self.find(key) {
                 Some(neighbor) => Reply::Neighbors(vec![self.neighbor_view(now, neighbor)]),
-                None => Reply::NoSuchNeighbor(*address),
+                None => Reply::NoSuchNeighbor(key.clone()),
             },
-            Query::AdjIn { neighbor, family, after, limit } => match self.find(*neighbor) {
+            Query::AdjIn { neighbor, family, after, limit } => match self.find(neighbor) {
                 Some(neighbor) => match family {
                     AddressFamily::Ipv4 => self.adj_in::<V4>(neighbor, *after, *limit),
                     AddressFamily::Ipv6 => self.adj_in::<V6>(neighbor, *after, *limit),
                 },
-                None => Reply::NoSuchNeighbor(*neighbor),
+                None => Reply::NoSuchNeighbor(neighbor.clone()),
             },
-            Query::AdjOut { neighbor, family, after, limit } => match self.find(*neighbor) {
+            Query::AdjOut { neighbor, family, after, limit } => match self.find(neighbor) {
                 Some(neighbor) => match family {
                     AddressFamily::Ipv4 => self.adj_out::<V4>(neighbor, *after, *limit),
                     AddressFamily::Ipv6 => self.adj_out::<V6>(neighbor, *after, *limit),
                 },
-                None => Reply::NoSuchNeighbor(*neighbor),
+                None => Reply::NoSuchNeighbor(neighbor.clone()),
             },
             Query::Explain { prefix, neighbor } => {
-                if let Some(address) = neighbor.filter(|address| self.find(*address).is_none()) {
-                    return Reply::NoSuchNeighbor(address);
+                if let Some(key) = neighbor.as_ref().filter(|key| self.find(key).is_none()) {
+                    return Reply::NoSuchNeighbor(key.clone());
                 }
                 Reply::Explain(match prefix {
-                    IpNet::V4(prefix) => self.explain::<V4>(prefix.trunc(), *neighbor),
-                    IpNet::V6(prefix) => self.explain::<V6>(prefix.trunc(), *neighbor),
+                    IpNet::V4(prefix) => self.explain::<V4>(prefix.trunc(), neighbor.as_ref()),
+                    IpNet::V6(prefix) => self.explain::<V6>(prefix.trunc(), neighbor.as_ref()),
                 })
             }
             Query::Summary => Reply::Summary(Summary {
@@ -65,8 +65,8 @@ impl Speaker {
         }
     }
 
-    pub(super) fn find(&self, address: std::net::IpAddr) -> Option<&Neighbor> {
-        self.by_address.get(&address).and_then(|at| self.neighbors[*at].as_ref())
+    pub(super) fn find(&self, key: &NeighborKey) -> Option<&Neighbor> {
+        self.by_key.get(key).and_then(|at| self.neighbors[*at].as_ref())
     }
 
     fn neighbor_view(&self, now: Instant, neighbor: &Neighbor) -> NeighborView {
@@ -81,7 +81,8 @@ impl Speaker {
         };
         let counters = session.counters();
         NeighborView {
-            address: neighbor.config.address,
+            key: neighbor.key.clone(),
+            address: neighbor.address(),
             asn: negotiated.map(|negotiated| negotiated.peer_asn).or(configured),
             description: neighbor.config.description.clone(),
             state: session.state(),
@@ -177,17 +178,25 @@ impl Speaker {
         let import = self.tables.imports[usize::from(path.peer.0)].as_ref();
         PathView {
             prefix: F::net(shard.prefix(dest)),
+<<<<<<< HEAD
             from: self.address_of(path.peer),
             path_id: import.is_some_and(|import| import.add_path[F::AT]).then(|| shard.path_id(id)),
+=======
+            from: self.key_of(path.peer),
+>>>>>>> c4869fa (bgpd: neighbors are named by a key: an address, a link-local address on an interface, or an interface)
             attributes,
             imported,
             best: shard.best_id(dest) == Some(id),
         }
     }
 
-    pub(super) fn address_of(&self, peer: PeerIndex) -> Option<std::net::IpAddr> {
+    pub(super) fn key_of(&self, peer: PeerIndex) -> Option<NeighborKey> {
         let facts = self.tables.peers.get(peer);
-        (facts.kind != PeerKind::Local).then_some(facts.address)
+        let at = self.by_peer.get(usize::from(peer.0));
+        let neighbor = at.and_then(|at| self.neighbors[*at].as_ref()).filter(|neighbor| neighbor.peer == peer);
+        // The paths of a neighbor that was removed are on their way out: its address must do.
+        let key = || neighbor.map_or(NeighborKey::Address(facts.address), |neighbor| neighbor.key.clone());
+        (facts.kind != PeerKind::Local).then(key)
     }
 
     fn adj_out<F: InTables>(&self, neighbor: &Neighbor, after: Option<IpNet>, limit: usize) -> Reply {
@@ -205,6 +214,7 @@ impl Speaker {
                 transform::outgoing(&group.profile, &self.tables.store, attr, Source { peer: source, facts }, prefix)
                     .ok()?;
             let best = shard.best(*dest).is_some_and(|best| best.peer == source);
+<<<<<<< HEAD
             Some(PathView {
                 prefix,
                 from: self.address_of(source),
@@ -213,6 +223,9 @@ impl Speaker {
                 imported: None,
                 best,
             })
+=======
+            Some(PathView { prefix, from: self.key_of(source), attributes: Arc::new(attributes), imported: None, best })
+>>>>>>> c4869fa (bgpd: neighbors are named by a key: an address, a link-local address on an interface, or an interface)
         });
         Reply::Paths { paths: paths.collect(), next: page.next }
     }

@@ -57,7 +57,9 @@ impl World {
                         self.activity += 1;
                     }
                     let name = self.nodes[node].name.clone();
-                    self.record((node, neighbor, to), || format!("{name}: {neighbor} {from:?} -> {to:?} {reason:?}"));
+                    self.record((node, neighbor.clone(), to), || {
+                        format!("{name}: {neighbor} {from:?} -> {to:?} {reason:?}")
+                    });
                 }
                 Output::Event(event) => {
                     let name = self.nodes[node].name.clone();
@@ -173,7 +175,7 @@ impl World {
         let end = self.tcps[tcp.0].end_mut(Side::Server);
         (end.owner, end.conn, end.state) = (owner, accepted, EndState::Open);
         self.clock.after(delay, Event::SynAck(tcp));
-        self.tell_node(server, Input::Accepted { conn: accepted, remote, local });
+        self.tell_node(server, Input::Accepted { conn: accepted, remote, local, interface: None });
     }
 
     fn on_syn_ack(&mut self, tcp: TcpId) {

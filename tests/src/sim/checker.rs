@@ -48,12 +48,12 @@ impl World {
 
     fn adj_in(&self, node: &Node, neighbor: IpAddr) -> Vec<PathView> {
         let family = AddressFamily::Ipv4;
-        self.pages(node, |after| Query::AdjIn { neighbor, family, after, limit: PAGE })
+        self.pages(node, |after| Query::AdjIn { neighbor: neighbor.into(), family, after, limit: PAGE })
     }
 
     fn adj_out(&self, node: &Node, neighbor: IpAddr) -> Vec<PathView> {
         let family = AddressFamily::Ipv4;
-        self.pages(node, |after| Query::AdjOut { neighbor, family, after, limit: PAGE })
+        self.pages(node, |after| Query::AdjOut { neighbor: neighbor.into(), family, after, limit: PAGE })
     }
 
     /// What a router says to have told its neighbor is what the neighbor says to have heard.

@@ -311,7 +311,7 @@ impl World {
     #[must_use]
     pub fn session(&self, node: &Node, neighbor: IpAddr) -> Option<SessionState> {
         let machines = node.machines.as_ref()?;
-        match machines.speaker.view(self.clock.now(), &Query::Neighbors(Some(neighbor))) {
+        match machines.speaker.view(self.clock.now(), &Query::Neighbors(Some(neighbor.into()))) {
             Reply::Neighbors(views) => views.first().map(|view| view.state),
             _ => None,
         }

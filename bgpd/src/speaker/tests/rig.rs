@@ -201,7 +201,7 @@ impl Rig {
         }
         let remote = SocketAddr::new(neighbor.address, 40_000);
         let local = "10.0.0.100:179".parse().expect("an address");
-        self.input(Input::Accepted { conn, remote, local });
+        self.input(Input::Accepted { conn, remote, local, interface: None });
         let mut octets = BytesMut::from(&open.to_bytes()[..]);
         octets.extend_from_slice(&header::keepalive());
         self.octets(conn, octets);
