@@ -358,12 +358,16 @@ impl Group {
     /// Compares what the group was told of `dest` with the best path now, and puts the difference into the batch.
     fn process<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
         let was = self.lots[lot_of(F::FAMILY)].told.get(dest);
-        let best = tables.shard.best(dest).map(|path| Told { attr: path.imported, source: path.peer });
+        let prefix = F::net(tables.shard.prefix(dest));
+        let best = match self.profile.originates(prefix) {
+            Some(attr) => Some(Told { attr, source: PeerIndex::LOCAL }),
+            None if self.profile.summarised_by(prefix).is_some() => None,
+            None => tables.shard.best(dest).map(|path| Told { attr: path.imported, source: path.peer }),
+        };
         let forced = self.lots[lot_of(F::FAMILY)].forced;
         if was == best && !forced {
             return;
         }
-        let prefix = F::net(tables.shard.prefix(dest));
         let want = best.and_then(|best| {
             let source = Source { peer: best.source, facts: tables.peers.get(best.source) };
             let log = &self.log;

@@ -1,9 +1,12 @@
 //! What export may read of a neighbor: the key of its group. What is not in here cannot make a difference.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use rib::AddressFamily;
 
+use crate::intern::AttrId;
 use crate::locrib::PeerKind;
 use crate::policy::Chain;
 use crate::wire::attr::NextHopAttr;
@@ -46,6 +49,10 @@ pub struct ExportProfile {
     pub ipv4: bool,
     /// IPv6 routes are exchanged.
     pub ipv6: bool,
+    /// A default route of ours is told instead of any other, past the policy: its attributes, for IPv4 and IPv6.
+    pub default_originate: Option<[AttrId; 2]>,
+    /// Aggregates whose more specific prefixes are not told (`summary_only`).
+    pub summaries: Arc<[IpNet]>,
 }
 
 impl ExportProfile {
@@ -65,6 +72,22 @@ impl ExportProfile {
             AddressFamily::Ipv4 => self.ipv4,
             AddressFamily::Ipv6 => self.ipv6,
         }
+    }
+
+    /// The attributes of the default route that is told of `prefix` instead of any other.
+    #[must_use]
+    pub fn originates(&self, prefix: IpNet) -> Option<AttrId> {
+        let routes = self.default_originate.filter(|_| prefix.prefix_len() == 0)?;
+        Some(match prefix {
+            IpNet::V4(_) => routes[0],
+            IpNet::V6(_) => routes[1],
+        })
+    }
+
+    /// The aggregate that is told instead of `prefix`.
+    #[must_use]
+    pub fn summarised_by(&self, prefix: IpNet) -> Option<IpNet> {
+        self.summaries.iter().find(|summary| summary.contains(&prefix) && **summary != prefix).copied()
     }
 
     /// The verdict on a route can depend on its prefix.

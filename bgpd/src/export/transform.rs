@@ -34,6 +34,8 @@ pub enum Refusal {
     NoPolicy,
     /// The policy says no.
     Policy(RuleRef),
+    /// An aggregate is told instead (`summary_only`).
+    Summarised(IpNet),
     /// The attributes leave no room for a prefix in a message (RFC 4271 §9.2).
     TooLong,
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Refusal {
             Self::InternalToInternal => f.write_str("internal routes are not passed on to internal neighbors"),
             Self::NoPolicy => f.write_str("RFC 8212: no export policy"),
             Self::Policy(rule) => rule.fmt(f),
+            Self::Summarised(aggregate) => write!(f, "the aggregate {aggregate} is announced instead (summary_only)"),
             Self::TooLong => f.write_str("attributes too long for a message"),
         }
     }
@@ -77,6 +80,11 @@ pub fn refused_early(profile: &ExportProfile, facts: &Facts, source: Source<'_>)
     None
 }
 
+/// It is the default route that the neighbor asked for (`default_originate`): of our own, from no protocol, and no aggregate.
+fn is_default_route(profile: &ExportProfile, id: AttrId, source: Source<'_>) -> bool {
+    source.peer == PeerIndex::LOCAL && profile.default_originate.is_some_and(|routes| routes.contains(&id))
+}
+
 /// What a neighbor of this profile is told of a path, and the policy rule that accepted it.
 ///
 /// # Errors
@@ -89,7 +97,8 @@ pub fn outgoing(
     prefix: IpNet,
 ) -> Result<(PathAttributes, Option<RuleRef>), Refusal> {
     let facts = store.facts(id);
-    if let Some(refusal) = refused_early(profile, facts, source) {
+    let default_route = is_default_route(profile, id, source);
+    if let Some(refusal) = refused_early(profile, facts, source).filter(|_| !default_route) {
         return Err(refusal);
     }
     let mut attributes = store.attributes(id);
@@ -99,7 +108,9 @@ pub fn outgoing(
     }
     let mut mode = NextHopMode::Default;
     let mut rule = None;
-    if let Filter::Chain(chain) = &profile.filter {
+    if let Filter::Chain(chain) = &profile.filter
+        && !default_route
+    {
         let family = AddressFamily::of(&prefix);
         let subject = Subject {
             prefix,

@@ -135,6 +135,14 @@ impl<F: Key> Shard<F> {
         DestId(id)
     }
 
+    /// Makes `prefix` a destination without a path, unless it is one already. It is freed like any other when nobody was told
+    /// of it.
+    pub fn obtain_empty(&mut self, prefix: F::Prefix) -> DestId {
+        let dest = self.obtain(self.hash(prefix), prefix);
+        self.bury(dest);
+        dest
+    }
+
     /// The one door: a neighbor says this about `prefix` now. Returns its id, unless nothing was and is known of it.
     ///
     /// The attribute ids are retained as needed; the caller keeps its own.

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 
 use super::message::{NeighborKey, Output};
 use super::neighbor::{self, FaultEvents, Neighbor};
-use super::tables::Settings;
+use super::tables::{AggregateSettings, Settings};
 use super::{Speaker, Tables};
 use crate::attrs::Identity;
 use crate::config::{AdjInKeep, NeighborConfig, SpeakerConfig};
@@ -137,6 +137,7 @@ impl Speaker {
             tables.feed_again();
             tables.redecide_all();
         }
+        tables.set_aggregates(AggregateSettings::of(&self.config));
         if identity(&self.config) != identity(old) {
             tables.store.set_identity(identity(&self.config));
             tables.peers.get_mut(PeerIndex::LOCAL).router_id = self.config.router_id;

@@ -7,7 +7,7 @@ use super::message::{Candidate, Explanation, ExportVerdict, NeighborKey};
 use super::neighbor::Neighbor;
 use super::tables::InTables;
 use crate::export::Source;
-use crate::export::transform;
+use crate::export::transform::{self, Refusal};
 use crate::intern::AttrId;
 use crate::locrib::decision::{self, Contenders, STEPS};
 use crate::locrib::nexthop::State;
@@ -86,24 +86,33 @@ impl Speaker {
             return no(format!("{} is not in use on this session", crate::wire::AfiSafi::from(F::FAMILY)));
         }
         let shard = F::shard(&self.tables);
-        let Some((dest, best)) = dest.and_then(|dest| Some((dest, shard.best(dest)?))) else {
+        let originated = dest.and_then(|dest| group.profile.originates(F::net(shard.prefix(dest))));
+        let best = dest.and_then(|dest| match originated {
+            Some(attr) => Some((dest, attr, PeerIndex::LOCAL)),
+            None => shard.best(dest).map(|best| (dest, best.imported, best.peer)),
+        });
+        let Some((dest, best, source)) = best else {
             return no("there is no usable path".to_owned());
         };
-        if best.peer == neighbor.peer {
+        if source == neighbor.peer {
             return no("split horizon: the best path is its own".to_owned());
         }
         if self.tables.hold_exports.is_some() {
             return no("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
         }
-        let source = Source { peer: best.peer, facts: self.tables.peers.get(best.peer) };
         let prefix = F::net(shard.prefix(dest));
-        match transform::outgoing(&group.profile, &self.tables.store, best.imported, source, prefix) {
+        if let Some(aggregate) = group.profile.summarised_by(prefix) {
+            return no(Refusal::Summarised(aggregate).to_string());
+        }
+        let from = Source { peer: source, facts: self.tables.peers.get(source) };
+        match transform::outgoing(&group.profile, &self.tables.store, best, from, prefix) {
             Err(refusal) => no(refusal.to_string()),
             Ok((attributes, rule)) => {
                 let told = group.told(F::FAMILY, dest, neighbor.peer).is_some();
                 let by = match rule {
                     Some(rule) => rule.to_string(),
-                    None if best.peer == PeerIndex::LOCAL => "our own route".to_owned(),
+                    None if originated.is_some() => "default_originate".to_owned(),
+                    None if source == PeerIndex::LOCAL => "our own route".to_owned(),
                     None => "no policy forbids it".to_owned(),
                 };
                 ExportVerdict {

@@ -1,12 +1,12 @@
 //! The shared RIB's share: best paths (and those used together with them) as routes, distinct ones once per batch.
 
 use hashbrown::HashMap;
-use rib::{AdminDistance, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange};
+use rib::{AdminDistance, Discard, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange};
 
 use super::tables::Settings;
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
-use crate::locrib::{DestId, Key, PeerKind, Peers, Shard};
+use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers, Shard};
 
 /// The RIB's reader of the journals.
 pub(super) struct Feed {
@@ -61,7 +61,7 @@ impl Feed {
                 continue;
             }
             let prefix = F::net(shard.prefix(dest));
-            let best = shard.best(dest).copied().filter(|best| context.2.get(best.peer).kind != PeerKind::Local);
+            let best = shard.best(dest).copied().filter(|best| is_fed(context, best));
             let route = best.map(|best| {
                 let internal = context.2.get(best.peer).kind.is_internal();
                 let key = (best.imported, internal);
@@ -90,6 +90,11 @@ impl Feed {
     }
 }
 
+/// Our own routes came from the RIB, except for aggregates: those have no protocol.
+fn is_fed(context: &(Settings, &AttrStore, &Peers), best: &Path) -> bool {
+    context.2.get(best.peer).kind != PeerKind::Local || context.1.facts(best.imported).protocol.is_none()
+}
+
 fn add(batch: &mut RouteBatch, route: Route) -> u32 {
     // Attribute sets that differ in what the RIB does not read make one route.
     let recent = batch.routes.len().saturating_sub(8);
@@ -109,6 +114,9 @@ fn route<F: Key>(
 ) -> Route {
     let (settings, store, _) = context;
     let facts = store.facts(best);
+    if shard.best(dest).is_some_and(|best| best.peer == PeerIndex::LOCAL) {
+        return discard(settings);
+    }
     let via = |id: AttrId| NextHop::via(store.next_hops.addr(store.facts(id).next_hop));
     let further = shard.paths(dest).filter(|(_, path)| path.is_multipath() && path.imported.is_some());
     let legs = std::iter::once(best).chain(further.map(|(_, path)| path.imported)).map(|id| via(id).into());
@@ -119,5 +127,17 @@ fn route<F: Key>(
         metric: Metric(facts.med),
         tag: 0,
         next_hops: NextHopSet::new(legs).unwrap_or_else(|| via(best).into()),
+    }
+}
+
+/// RFC 4632 §5.1: what an aggregate attracts and no more specific route takes is dropped, so that it cannot loop. Distant,
+/// as FRR has its local routes: whatever else knows the prefix comes first.
+fn discard(settings: &Settings) -> Route {
+    Route {
+        protocol: Protocol::Ibgp,
+        distance: AdminDistance(settings.distance_ibgp),
+        metric: Metric(0),
+        tag: 0,
+        next_hops: NextHopSet::new([NextHop::Discard(Discard::Blackhole).into()]).expect("one leg is a set"),
     }
 }

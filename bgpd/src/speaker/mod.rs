@@ -28,7 +28,7 @@ use crate::session::{ConnId, Received, SessionInput, SessionOutput};
 use crate::wire::route_refresh::RefreshKind;
 use message::{Event, Input, NeighborKey, Output};
 use neighbor::Neighbor;
-use tables::{SLICE, Settings, Tables};
+use tables::{AggregateSettings, SLICE, Settings, Tables};
 
 /// What [`Speaker::receive`] left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl Speaker {
     pub fn new(now: Instant, config: SpeakerConfig, out: &mut Vec<Output>) -> Self {
         let mut tables =
             Tables::new(config.seed, configure::identity(&config), config.router_id, Settings::of(&config));
+        tables.set_aggregates(AggregateSettings::of(&config));
         if !config.startup_delay.is_zero() && config.neighbors.iter().any(|neighbor| neighbor.enabled) {
             tables.hold_exports = Some(now + config.startup_delay);
         }

@@ -9,6 +9,7 @@ use rib::AddressFamily;
 use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::export::{ExportProfile, Filter};
 use crate::import::{Import, ImportFilter};
+use crate::intern::AttrId;
 use crate::locrib::{PeerIndex, PeerKind};
 use crate::policy::Chain;
 use crate::session::{ConnId, Negotiated, Session};
@@ -184,6 +185,9 @@ pub(super) fn profile(
         max_message: negotiated.max_message(),
         ipv4: negotiated.families.contains(&AddressFamily::Ipv4),
         ipv6: negotiated.families.contains(&AddressFamily::Ipv6),
+        // Which attributes that route has is for the tables to say.
+        default_originate: config.default_originate.then_some([AttrId::NONE; 2]),
+        summaries: speaker.aggregates.iter().filter(|one| one.summary_only).map(|one| one.prefix.trunc()).collect(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The speaker's tables and the work on them: everything between a session and the wire that is not a session.
 
+mod aggregate;
+mod default_route;
 mod local;
 mod scan;
 
@@ -16,9 +18,11 @@ use super::update::Nlri;
 use crate::attrs::Identity;
 use crate::export::{ExportProfile, Group, Tables as ExportTables};
 use crate::import::Import;
-use crate::intern::{AttrStore, RawKey};
+use crate::intern::{AttrId, AttrStore, RawKey};
 use crate::locrib::{Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
+pub(super) use aggregate::AggregateSettings;
+use aggregate::Aggregates;
 use scan::Scan;
 
 /// Destinations of work in one slice; some 200 µs.
@@ -78,6 +82,9 @@ pub(super) struct Tables {
     /// Import contexts of neighbors with a session.
     pub(super) imports: Vec<Option<Arc<Import>>>,
     feed: Feed,
+    aggregates: Aggregates,
+    /// The default route that neighbors are told who want one, by family; interned when the first one does.
+    default_routes: Option<[AttrId; 2]>,
     scan: Scan,
     pub(super) scratch: Scratch,
     /// Exports are held until then, or until told otherwise.
@@ -99,8 +106,11 @@ impl Tables {
     pub(super) fn new(seed: u64, identity: Identity, router_id: std::net::Ipv4Addr, settings: Settings) -> Self {
         let mut shards = Shards { v4: Shard::new(seed), v6: Shard::new(seed.rotate_left(17)) };
         let feed = Feed::new([shards.v4.journal.join(), shards.v6.journal.join()]);
+        let aggregates = Aggregates::new([shards.v4.journal.join(), shards.v6.journal.join()]);
         Self {
             settings,
+            aggregates,
+            default_routes: None,
             store: AttrStore::new(seed, identity),
             peers: Peers::new(router_id),
             shards,
@@ -181,7 +191,7 @@ impl Tables {
     /// Puts a neighbor into the group of its profile.
     pub(super) fn join(&mut self, peer: PeerIndex, profile: ExportProfile) {
         self.leave(peer);
-        let profile = Arc::new(profile);
+        let profile = Arc::new(self.with_default_route(profile));
         let at = match self.by_profile.get(&profile) {
             Some(&at) => at,
             None => {
@@ -198,11 +208,9 @@ impl Tables {
 
     /// Neighbors are told by other profiles from now on, without a new session.
     pub(super) fn reprofile(&mut self, changes: &[(PeerIndex, ExportProfile)]) {
-        let mut left: Vec<(PeerIndex, Arc<ExportProfile>)> = changes
-            .iter()
-            .filter(|(peer, profile)| self.group(*peer).is_some_and(|group| *group.profile != *profile))
-            .map(|(peer, profile)| (*peer, Arc::new(profile.clone())))
-            .collect();
+        let mut left: Vec<(PeerIndex, Arc<ExportProfile>)> =
+            changes.iter().map(|(peer, profile)| (*peer, Arc::new(self.with_default_route(profile.clone())))).collect();
+        left.retain(|(peer, profile)| self.group(*peer).is_some_and(|group| group.profile != *profile));
         while let Some((peer, profile)) = left.pop() {
             let Some(at) = self.group_of[usize::from(peer.0)] else { continue };
             // If all members change alike, the group goes on as it is; otherwise this one goes on alone until it has caught up.
@@ -300,6 +308,7 @@ impl Tables {
     /// One slice of everything that is due. True if there is more.
     pub(super) fn run(&mut self, now: Instant, out: &mut Vec<Output>) -> bool {
         let mut more = self.scan_slice(SLICE);
+        more |= self.run_aggregates();
         more |= self.feed_rib(out);
         if self.hold_exports.is_none() {
             more |= self.run_groups(now);
@@ -403,9 +412,14 @@ impl Tables {
     }
 
     fn free_tombs<F: InTables>(&mut self, idle: bool) {
-        let groups = &self.groups;
-        let freed = F::shard_mut(&mut self.shards)
-            .free_tombs(idle, |dest| groups.iter().flatten().any(|group| group.has_told(F::FAMILY, dest)));
+        let (groups, aggregates) = (&self.groups, &self.aggregates);
+        let default_route = self.default_route_held::<F>();
+        let held = |dest| {
+            default_route == Some(dest)
+                || aggregates.holds(F::FAMILY, dest)
+                || groups.iter().flatten().any(|group| group.has_told(F::FAMILY, dest))
+        };
+        let freed = F::shard_mut(&mut self.shards).free_tombs(idle, held);
         for dest in freed {
             self.groups.iter_mut().flatten().for_each(|group| group.forget(F::FAMILY, dest));
         }

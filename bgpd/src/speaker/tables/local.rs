@@ -10,7 +10,7 @@ use crate::attrs::Extra;
 use crate::intern::AttrId;
 use crate::locrib::{Change, DestId, PeerIndex};
 use crate::speaker::message::{LocalBatch, LocalRoute};
-use crate::wire::attr::{AsPath, NextHopAttr, PathAttributes};
+use crate::wire::attr::{NextHopAttr, PathAttributes};
 
 impl Tables {
     /// Our own routes: decided and told at once.
@@ -34,7 +34,9 @@ impl Tables {
                 IpNet::V4(prefix) => self.change_local::<V4>(prefix.trunc(), change),
                 IpNet::V6(prefix) => self.change_local::<V6>(prefix.trunc(), change),
             }
+            self.aggregate_overridden(prefix);
         }
+        self.settle_aggregates();
         if let Some((_, _, id)) = memo {
             self.store.release(id);
         }
@@ -42,14 +44,14 @@ impl Tables {
         self.tell_urgent::<V6>();
     }
 
-    fn change_local<F: InTables>(&mut self, prefix: F::Prefix, change: Change) {
+    pub(super) fn change_local<F: InTables>(&mut self, prefix: F::Prefix, change: Change) {
         let mut context = Self::context(self.settings, &mut self.store, &self.peers);
         let shard = F::shard_mut(&mut self.shards);
         let hash = shard.hash(prefix);
         self.urgent[F::AT].extend(shard.change(&mut context, hash, prefix, change));
     }
 
-    fn tell_urgent<F: InTables>(&mut self) {
+    pub(super) fn tell_urgent<F: InTables>(&mut self) {
         let dests = std::mem::take(&mut self.urgent[F::AT]);
         if !dests.is_empty() && self.hold_exports.is_none() {
             for group in self.groups.iter_mut().flatten() {
@@ -61,6 +63,7 @@ impl Tables {
 
     /// Withdraws every route of our own.
     pub(in crate::speaker) fn withdraw_local(&mut self) {
+        self.drop_aggregates();
         self.withdraw_local_in::<V4>();
         self.withdraw_local_in::<V6>();
     }
@@ -78,13 +81,20 @@ impl Tables {
     }
 }
 
-/// A route of our own as attributes. The unspecified next hop stands for our address towards each neighbor.
+/// The unspecified next hop stands for our address towards each neighbor.
+pub(super) const fn own_next_hop(family: AddressFamily) -> NextHopAttr {
+    match family {
+        AddressFamily::Ipv4 => NextHopAttr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Ipv6 => NextHopAttr::V6 { global: std::net::Ipv6Addr::UNSPECIFIED, link_local: None },
+    }
+}
+
+/// A route of our own as attributes.
 fn local_attributes(route: &LocalRoute, family: AddressFamily) -> (PathAttributes, Extra) {
     let next_hop = match (route.next_hop, family) {
         (Some(std::net::IpAddr::V4(addr)), AddressFamily::Ipv4) => NextHopAttr::V4(addr),
         (Some(std::net::IpAddr::V6(global)), AddressFamily::Ipv6) => NextHopAttr::V6 { global, link_local: None },
-        (_, AddressFamily::Ipv4) => NextHopAttr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-        (_, AddressFamily::Ipv6) => NextHopAttr::V6 { global: std::net::Ipv6Addr::UNSPECIFIED, link_local: None },
+        (_, family) => own_next_hop(family),
     };
     fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
         let mut list = list.to_vec();
@@ -94,19 +104,11 @@ fn local_attributes(route: &LocalRoute, family: AddressFamily) -> (PathAttribute
     }
     let attributes = PathAttributes {
         origin: route.origin,
-        as_path: AsPath::default(),
-        next_hop,
         med: route.med,
-        local_pref: None,
-        atomic_aggregate: false,
-        aggregator: None,
         communities: sorted(&route.communities),
         extended_communities: sorted(&route.extended_communities),
         large_communities: sorted(&route.large_communities),
-        originator_id: None,
-        cluster_list: Vec::new(),
-        only_to_customer: None,
-        unknown: Vec::new(),
+        ..PathAttributes::local(next_hop)
     };
     (attributes, Extra { protocol: Some(route.protocol), prepend: route.prepend, ..Extra::default() })
 }

@@ -355,6 +355,11 @@ impl Rig {
         Some(told.as_path.segments.iter().flat_map(|segment| segment.asns.iter().copied()).collect())
     }
 
+    /// What neighbor `n` was told for `prefix`.
+    pub(crate) fn told_attributes(&mut self, n: u8, prefix: &str) -> Option<PathAttributes> {
+        self.fake(n).view.get(&net(prefix)).cloned()
+    }
+
     /// Every user of an attribute set accounted for: paths (two each) and told entries.
     pub(crate) fn assert_no_leak(&self) {
         let tables = &self.speaker.tables;
