@@ -339,13 +339,9 @@ pub struct PathView {
     /// The destination.
     pub prefix: IpNet,
     /// The neighbor it is from, `None` if our own.
-<<<<<<< HEAD
-    pub from: Option<IpAddr>,
+    pub from: Option<NeighborKey>,
     /// The path identifier it came with (adj-in) or is sent with (adj-out), on sessions that have them (RFC 7911).
     pub path_id: Option<u32>,
-=======
-    pub from: Option<NeighborKey>,
->>>>>>> c4869fa (bgpd: neighbors are named by a key: an address, a link-local address on an interface, or an interface)
     /// Attributes as received (adj-in) or as sent (adj-out).
     pub attributes: Arc<PathAttributes>,
     /// Attributes after import policy; `None` if rejected. Absent for adj-out.

@@ -178,12 +178,8 @@ impl Speaker {
         let import = self.tables.imports[usize::from(path.peer.0)].as_ref();
         PathView {
             prefix: F::net(shard.prefix(dest)),
-<<<<<<< HEAD
-            from: self.address_of(path.peer),
-            path_id: import.is_some_and(|import| import.add_path[F::AT]).then(|| shard.path_id(id)),
-=======
             from: self.key_of(path.peer),
->>>>>>> c4869fa (bgpd: neighbors are named by a key: an address, a link-local address on an interface, or an interface)
+            path_id: import.is_some_and(|import| import.add_path[F::AT]).then(|| shard.path_id(id)),
             attributes,
             imported,
             best: shard.best_id(dest) == Some(id),
@@ -214,18 +210,14 @@ impl Speaker {
                 transform::outgoing(&group.profile, &self.tables.store, attr, Source { peer: source, facts }, prefix)
                     .ok()?;
             let best = shard.best(*dest).is_some_and(|best| best.peer == source);
-<<<<<<< HEAD
             Some(PathView {
                 prefix,
-                from: self.address_of(source),
+                from: self.key_of(source),
                 path_id: None,
                 attributes: Arc::new(attributes),
                 imported: None,
                 best,
             })
-=======
-            Some(PathView { prefix, from: self.key_of(source), attributes: Arc::new(attributes), imported: None, best })
->>>>>>> c4869fa (bgpd: neighbors are named by a key: an address, a link-local address on an interface, or an interface)
         });
         Reply::Paths { paths: paths.collect(), next: page.next }
     }
