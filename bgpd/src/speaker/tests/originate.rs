@@ -19,7 +19,7 @@ fn with_aggregates(list: &[(&str, bool)]) -> SpeakerConfig {
 
 fn reason(rig: &Rig, prefix: &str, n: u8) -> String {
     let neighbor = std::net::IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
-    match rig.view(&Query::Explain { prefix: net(prefix), neighbor: Some(neighbor) }) {
+    match rig.view(&Query::Explain { prefix: net(prefix), neighbor: Some(neighbor.into()) }) {
         Reply::Explain(explanation) => explanation.exports[0].reason.clone(),
         other => panic!("{other:?}"),
     }
