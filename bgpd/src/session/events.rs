@@ -12,6 +12,7 @@ use super::{OPEN_HOLD_TIME, RESTART_DELAY, STABLE_AFTER};
 use crate::fsm::collision::Direction;
 use crate::fsm::timers::jittered;
 use crate::wire::notification::cease;
+use crate::wire::open::Open;
 use crate::wire::{MessageType, Notification, header};
 
 impl Session {
@@ -19,7 +20,7 @@ impl Session {
     pub fn handle(&mut self, now: Instant, input: SessionInput, out: &mut Vec<SessionOutput>) {
         match input {
             SessionInput::Start => self.on_start(now, out),
-            SessionInput::Stop(cause) => self.on_stop(cause, out),
+            SessionInput::Stop(cause) => self.on_stop(now, cause, out),
             SessionInput::Accepted { conn, local, remote } => self.on_accepted(now, conn, local, remote, out),
             SessionInput::Connected { conn, local } => self.on_connected(now, conn, local, out),
             SessionInput::ConnectFailed { conn, error } => self.on_connect_failed(now, conn, error),
@@ -40,15 +41,21 @@ impl Session {
         }
     }
 
-    fn on_stop(&mut self, cause: StopCause, out: &mut Vec<SessionOutput>) {
+    fn on_stop(&mut self, now: Instant, cause: StopCause, out: &mut Vec<SessionOutput>) {
         let was_up = self.established().is_some();
-        let notification = cause.notification();
         for direction in [Direction::Dialled, Direction::Accepted] {
             if let Some(connection) = self.slot(direction).take() {
-                self.farewell(&connection, Some(&notification), out);
+                let words = match &connection.phase {
+                    Phase::Established(negotiated) => cause.last_words(negotiated),
+                    _ => cause.notification(),
+                };
+                self.farewell(&connection, words.as_ref(), out);
             }
         }
-        self.mode = Mode::Stopped;
+        self.mode = match cause.restart() {
+            Some(wait) => Mode::Holding { until: now + wait, accepts: false },
+            None => Mode::Stopped,
+        };
         self.connect_retry_at = None;
         self.connect_backoff.succeeded();
         self.idle_backoff.succeeded();
@@ -179,9 +186,14 @@ impl Session {
         }
     }
 
+    /// The OPEN we send now.
+    pub(super) fn our_open(&self) -> Open {
+        self.config.open(self.established_count == 0)
+    }
+
     /// The TCP connection stands: OPEN is sent.
     fn open(&mut self, now: Instant, direction: Direction, out: &mut Vec<SessionOutput>) {
-        let message = self.config.open().to_bytes();
+        let message = self.our_open().to_bytes();
         let Some(connection) = self.slot(direction) else { return };
         connection.phase = Phase::OpenSent;
         connection.hold_at = Some(now + OPEN_HOLD_TIME);

@@ -23,7 +23,7 @@ mod tests;
 
 pub use config::SessionConfig;
 pub use counters::{Counters, MessageCounts};
-pub use negotiate::Negotiated;
+pub use negotiate::{LongLived, Negotiated, Restart};
 pub use reason::{DownReason, StopCause};
 pub use receive::Received;
 

@@ -8,11 +8,80 @@ use rib::AddressFamily;
 
 use super::SessionConfig;
 use crate::wire::attr::{DecodeContext, PeerKind};
-use crate::wire::capability::{AddPathMode, Capability};
+use crate::wire::capability::{self, AddPathMode, Capability, Role};
+use crate::wire::family::AFI_IPV6;
 use crate::wire::header::{MAX_LEN, MAX_LEN_EXTENDED};
 use crate::wire::notification::open as subcode;
 use crate::wire::open::Open;
 use crate::wire::{AfiSafi, Notification};
+
+/// What one end says of its restarts (RFC 4724 §3, RFC 8538 §2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// It has restarted.
+    pub restarted: bool,
+    /// It goes on gracefully after a NOTIFICATION and after a hold time that is over, too.
+    pub notification: bool,
+    /// How long it needs to come back.
+    pub restart_time: Duration,
+    /// The families that it restarts gracefully, and whether it kept forwarding over its last restart. None: it only
+    /// helps others.
+    pub families: Vec<(AddressFamily, bool)>,
+}
+
+impl Restart {
+    /// It restarts `family` gracefully.
+    #[must_use]
+    pub fn covers(&self, family: AddressFamily) -> bool {
+        self.families.iter().any(|(other, _)| *other == family)
+    }
+
+    /// It kept forwarding for `family` over its last restart.
+    #[must_use]
+    pub fn forwarded(&self, family: AddressFamily) -> bool {
+        self.families.contains(&(family, true))
+    }
+
+    fn of(open: &Open) -> Option<Self> {
+        // RFC 4724 §3: of several, the last counts.
+        open.capabilities.iter().rev().find_map(|capability| match capability {
+            Capability::GracefulRestart { restarted, notification, restart_secs, families } => Some(Self {
+                restarted: *restarted,
+                notification: *notification,
+                restart_time: Duration::from_secs(u64::from(*restart_secs)),
+                families: families.iter().filter_map(|f| Some((f.family.unicast()?, f.forwarding))).collect(),
+            }),
+            _ => None,
+        })
+    }
+}
+
+/// What one end says of a family's long-lived stale routes (RFC 9494 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongLived {
+    /// Which.
+    pub family: AddressFamily,
+    /// It kept forwarding over its last restart.
+    pub forwarding: bool,
+    /// How long its routes may be kept once the restart time is over.
+    pub stale_time: Duration,
+}
+
+impl LongLived {
+    /// None without graceful restart: RFC 9494 §4.2 has the capability ignored then.
+    fn of(open: &Open) -> Vec<Self> {
+        let lists = open.capabilities.iter().rev().filter(|_| Restart::of(open).is_some());
+        let of = |f: &capability::LongLivedFamily| {
+            let stale_time = Duration::from_secs(u64::from(f.stale_secs));
+            Some(Self { family: f.family.unicast()?, forwarding: f.forwarding, stale_time })
+        };
+        let list = |capability: &Capability| match capability {
+            Capability::LongLivedGracefulRestart(list) => Some(list.iter().filter_map(of).collect()),
+            _ => None,
+        };
+        lists.into_iter().find_map(list).unwrap_or_default()
+    }
+}
 
 /// What was agreed on for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +112,24 @@ pub struct Negotiated {
     pub route_refresh: bool,
     /// Both speak enhanced route refresh (RFC 7313).
     pub enhanced_refresh: bool,
+    /// IPv4 routes may have IPv6 next hops in both directions (RFC 8950).
+    pub extended_next_hop: bool,
+    /// What we said of our restarts.
+    pub our_restart: Option<Restart>,
+    /// What the neighbor said of its own.
+    pub peer_restart: Option<Restart>,
+    /// The neighbor's routes are kept while it restarts (RFC 4724 §4.2).
+    pub helper: bool,
+    /// How long the neighbor may keep our stale routes (RFC 9494).
+    pub our_long_lived: Vec<LongLived>,
+    /// How long we may keep the neighbor's.
+    pub peer_long_lived: Vec<LongLived>,
+    /// Our role (RFC 9234); counts even if the neighbor named none.
+    pub role: Option<Role>,
+    /// The neighbor's role, if it named one and we have one: then they fit.
+    pub peer_role: Option<Role>,
+    /// The identifier of the confederation we are in (RFC 5065); [`Self::kind`] tells whether the neighbor is inside.
+    pub confederation: Option<u32>,
     /// Our end of the connection.
     pub local: SocketAddr,
     /// The neighbor's end.
@@ -70,27 +157,51 @@ impl Negotiated {
         self.add_path.iter().any(|(other, mode)| *other == family && mode.sends())
     }
 
-    /// How attributes from this neighbor are read. The first AS of external paths has to be the neighbor's.
+    /// Both ends go on gracefully after a NOTIFICATION (RFC 8538 §2).
+    #[must_use]
+    pub fn notifies_gracefully(&self) -> bool {
+        let flagged = |restart: &Option<Restart>| restart.as_ref().is_some_and(|restart| restart.notification);
+        flagged(&self.our_restart) && flagged(&self.peer_restart)
+    }
+
+    /// Routes of `family` are kept when the session is lost (RFC 4724 §4.2).
+    #[must_use]
+    pub fn helps(&self, family: AddressFamily) -> bool {
+        self.helper
+            && self.families.contains(&family)
+            && self.peer_restart.as_ref().is_some_and(|restart| restart.covers(family))
+    }
+
+    /// Routes of some family are kept when the session is lost.
+    #[must_use]
+    pub fn helps_any(&self) -> bool {
+        self.families.iter().any(|family| self.helps(*family))
+    }
+
+    /// How attributes from this neighbor are read. The first AS of external paths has to be the neighbor's, unless it
+    /// is a route server (RFC 7947 §2.2.2.1), which our role tells.
     #[must_use]
     pub fn decode_context(&self) -> DecodeContext {
         let local: IpAddr = self.local.ip();
         DecodeContext {
             as4: self.as4,
             peer: self.kind,
-            first_asn: (self.kind == PeerKind::External).then_some(self.peer_asn),
+            first_asn: (self.kind == PeerKind::External && self.role != Some(Role::RouteServerClient))
+                .then_some(self.peer_asn),
             local_address: Some(local),
-            extended_next_hop: false,
+            extended_next_hop: self.extended_next_hop,
         }
     }
 }
 
-/// Judges the neighbor's OPEN by the configuration.
+/// Judges the neighbor's OPEN by the configuration and by `ours`, the OPEN that we sent.
 ///
 /// # Errors
 /// 2/2 if the AS is not the one configured, 2/3 if an internal neighbor has our own identifier (RFC 6286 §2.2), 2/7 with
-/// the capabilities we miss if there is no common family (RFC 5492 §5).
+/// the capabilities we miss if there is no common family (RFC 5492 §5), 2/11 if the roles do not fit (RFC 9234 §4.2).
 pub(super) fn negotiate(
     config: &SessionConfig,
+    ours: &Open,
     open: &Open,
     local: SocketAddr,
     remote: SocketAddr,
@@ -99,9 +210,9 @@ pub(super) fn negotiate(
     if kind == PeerKind::Internal && open.router_id == config.router_id {
         return Err(Notification::open(subcode::BAD_IDENTIFIER));
     }
-    let theirs = open.families();
-    let families: Vec<AddressFamily> =
-        config.families.iter().copied().filter(|family| theirs.contains(&AfiSafi::from(*family))).collect();
+    let (offered, theirs) = (ours.families(), open.families());
+    let both = |family: &AddressFamily| [&offered, &theirs].iter().all(|f| f.contains(&AfiSafi::from(*family)));
+    let families: Vec<AddressFamily> = config.families.iter().copied().filter(both).collect();
     if families.is_empty() {
         let mut missed = BytesMut::new();
         for family in &config.families {
@@ -109,7 +220,16 @@ pub(super) fn negotiate(
         }
         return Err(Notification::open(subcode::UNSUPPORTED_CAPABILITY).with_data(missed.freeze()));
     }
+    let role = if kind == PeerKind::Internal { None } else { config.role };
+    let peer_role = role.map_or(Ok(None), |role| peer_role(role, open))?;
     let hold_time = Duration::from_secs(u64::from(config.hold_secs().min(open.hold_secs)));
+    let agreed = |capability: &Capability| ours.has(capability) && open.has(capability);
+    let ipv6_next_hops = |open: &Open| {
+        open.capabilities.iter().any(|capability| match capability {
+            Capability::ExtendedNextHop(list) => list.contains(&(AfiSafi::IPV4_UNICAST, AFI_IPV6)),
+            _ => false,
+        })
+    };
     Ok(Negotiated {
         local_asn: config.local_asn,
         peer_asn: open.asn,
@@ -118,28 +238,60 @@ pub(super) fn negotiate(
         kind,
         hold_time,
         keepalive: hold_time / 3,
-        as4: open.as4(),
-        add_path: add_path(config, open, &families),
+        as4: ours.as4() && open.as4(),
+        add_path: add_path(ours, open, &families),
+        extended_next_hop: families.contains(&AddressFamily::Ipv4) && ipv6_next_hops(ours) && ipv6_next_hops(open),
         families,
-        extended_messages: config.extended_messages && open.has(&Capability::ExtendedMessages),
+        extended_messages: agreed(&Capability::ExtendedMessages),
         route_refresh: open.has(&Capability::RouteRefresh),
-        enhanced_refresh: config.enhanced_refresh && open.has(&Capability::EnhancedRouteRefresh),
+        enhanced_refresh: agreed(&Capability::EnhancedRouteRefresh),
+        our_restart: Restart::of(ours),
+        peer_restart: Restart::of(open),
+        helper: config.graceful_restart.helper && Restart::of(ours).is_some(),
+        our_long_lived: LongLived::of(ours),
+        peer_long_lived: LongLived::of(open),
+        role,
+        peer_role,
+        confederation: config.confederation.as_ref().map(|confederation| confederation.id),
         local,
         remote,
         peer_capabilities: open.capabilities.clone(),
     })
 }
 
+/// The neighbor's role, if it fits ours (RFC 9234 §4.2, table 2). A neighbor that names none is taken as it is.
+fn peer_role(ours: Role, open: &Open) -> Result<Option<Role>, Notification> {
+    let fitting = match ours {
+        Role::Provider => Role::Customer,
+        Role::Customer => Role::Provider,
+        Role::RouteServer => Role::RouteServerClient,
+        Role::RouteServerClient => Role::RouteServer,
+        Role::Peer => Role::Peer,
+    };
+    let mut found = None;
+    for capability in &open.capabilities {
+        match capability {
+            Capability::Role(role) if *role == fitting => found = Some(*role),
+            // Another one, several different ones, or one that is not assigned.
+            Capability::Role(_) | Capability::Unknown { code: capability::code::ROLE, .. } => {
+                return Err(Notification::open(subcode::ROLE_MISMATCH));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// RFC 7911 §4: a direction is in use if one end offers to send and the other to receive.
-fn add_path(config: &SessionConfig, open: &Open, families: &[AddressFamily]) -> Vec<(AddressFamily, AddPathMode)> {
-    let theirs = |family: AddressFamily| {
+fn add_path(ours: &Open, theirs: &Open, families: &[AddressFamily]) -> Vec<(AddressFamily, AddPathMode)> {
+    let mode = |open: &Open, family: AddressFamily| {
         open.capabilities.iter().find_map(|capability| match capability {
-            Capability::AddPath(list) => list.iter().find(|(other, _)| *other == AfiSafi::from(family)),
+            Capability::AddPath(list) => list.iter().find(|(f, _)| *f == AfiSafi::from(family)).map(|(_, mode)| *mode),
             _ => None,
         })
     };
-    let both = |(family, ours): &(AddressFamily, AddPathMode)| {
-        let (_, theirs) = theirs(*family).filter(|_| families.contains(family))?;
+    let both = |family: &AddressFamily| {
+        let (ours, theirs) = (mode(ours, *family)?, mode(theirs, *family)?);
         let mode = match (ours.receives() && theirs.sends(), ours.sends() && theirs.receives()) {
             (true, true) => AddPathMode::Both,
             (true, false) => AddPathMode::Receive,
@@ -148,5 +300,5 @@ fn add_path(config: &SessionConfig, open: &Open, families: &[AddressFamily]) -> 
         };
         Some((*family, mode))
     };
-    config.add_path.iter().filter_map(both).collect()
+    families.iter().filter_map(both).collect()
 }

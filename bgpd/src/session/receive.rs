@@ -108,7 +108,7 @@ impl Session {
         let Some(connection) = self.slot(direction).as_ref() else { return Ok(Received::Handled) };
         let local = connection.local.unwrap_or(connection.remote);
         let remote = connection.remote;
-        let negotiated = negotiate(&self.config, &open, local, remote)?;
+        let negotiated = negotiate(&self.config, &self.our_open(), &open, local, remote)?;
 
         // RFC 4271 §6.8: only a connection in OpenConfirm is examined; one in OpenSent gets its turn with its own OPEN.
         let other = opposite(direction);

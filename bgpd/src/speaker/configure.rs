@@ -40,6 +40,7 @@ fn needs_reset(old: &SessionConfig, new: &SessionConfig, before: &NeighborConfig
         // These count from the next attempt on.
         connect_retry: std::time::Duration::ZERO,
         passive: false,
+        restarting: false,
         ..config.clone()
     };
     settle(old) != settle(new)

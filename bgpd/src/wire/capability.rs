@@ -1,9 +1,11 @@
-//! Capabilities (RFC 5492): one row of [`decode_value`] and of [`Capability::put_value`] each. What we do not know, or
-//! what is malformed, is kept as octets and changes nothing.
+//! Capabilities (RFC 5492): one row of [`decode_value`] and of [`Capability::put_value`] each. What we do not know is
+//! kept as octets and changes nothing. One that we know and whose length is wrong makes its parameter malformed
+//! (RFC 4271 §6.2).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nom::branch::alt;
 use nom::bytes::complete::take;
-use nom::combinator::{all_consuming, map, map_opt, rest};
+use nom::combinator::{all_consuming, map, map_res, rest};
 use nom::multi::{length_data, many0};
 use nom::number::complete::{be_u8, be_u16, be_u32};
 use nom::{IResult, Parser};
@@ -11,18 +13,18 @@ use nom::{IResult, Parser};
 use super::AfiSafi;
 
 /// Capability codes (IANA).
-mod code {
-    pub(super) const MULTIPROTOCOL: u8 = 1;
-    pub(super) const ROUTE_REFRESH: u8 = 2;
-    pub(super) const EXTENDED_NEXT_HOP: u8 = 5;
-    pub(super) const EXTENDED_MESSAGES: u8 = 6;
-    pub(super) const ROLE: u8 = 9;
-    pub(super) const GRACEFUL_RESTART: u8 = 64;
-    pub(super) const FOUR_OCTET_AS: u8 = 65;
-    pub(super) const ADD_PATH: u8 = 69;
-    pub(super) const ENHANCED_ROUTE_REFRESH: u8 = 70;
-    pub(super) const LONG_LIVED_GRACEFUL_RESTART: u8 = 71;
-    pub(super) const FQDN: u8 = 73;
+pub(crate) mod code {
+    pub(crate) const MULTIPROTOCOL: u8 = 1;
+    pub(crate) const ROUTE_REFRESH: u8 = 2;
+    pub(crate) const EXTENDED_NEXT_HOP: u8 = 5;
+    pub(crate) const EXTENDED_MESSAGES: u8 = 6;
+    pub(crate) const ROLE: u8 = 9;
+    pub(crate) const GRACEFUL_RESTART: u8 = 64;
+    pub(crate) const FOUR_OCTET_AS: u8 = 65;
+    pub(crate) const ADD_PATH: u8 = 69;
+    pub(crate) const ENHANCED_ROUTE_REFRESH: u8 = 70;
+    pub(crate) const LONG_LIVED_GRACEFUL_RESTART: u8 = 71;
+    pub(crate) const FQDN: u8 = 73;
 }
 
 /// A role of RFC 9234 §4.1: what the sender of the OPEN is.
@@ -224,15 +226,14 @@ fn put_family(family: AfiSafi, buf: &mut BytesMut) {
 
 /// The capabilities in one Capabilities parameter.
 pub(super) fn decode_list(input: &[u8]) -> IResult<&[u8], Vec<Capability>> {
-    all_consuming(many0(map((be_u8, length_data(be_u8)), |(code, value): (u8, &[u8])| {
-        // RFC 5492 leaves open what a malformed known capability is; to us it was not sent.
-        let known = decode_value(code, value).map(|(_, capability)| capability);
-        known.unwrap_or_else(|_| Capability::Unknown { code, value: Bytes::copy_from_slice(value) })
+    all_consuming(many0(map_res((be_u8, length_data(be_u8)), |(code, value): (u8, &[u8])| {
+        decode_value(code, value).map(|(_, capability)| capability)
     })))
     .parse(input)
 }
 
 fn decode_value(code: u8, value: &[u8]) -> IResult<&[u8], Capability> {
+    let unknown = || map(rest, |value| Capability::Unknown { code, value: Bytes::copy_from_slice(value) });
     match code {
         code::MULTIPROTOCOL => all_consuming(map(padded_family, Capability::MultiProtocol)).parse(value),
         code::ROUTE_REFRESH => empty(value, Capability::RouteRefresh),
@@ -241,7 +242,11 @@ fn decode_value(code: u8, value: &[u8]) -> IResult<&[u8], Capability> {
             all_consuming(map(many0((padded_family, be_u16)), Capability::ExtendedNextHop)).parse(value)
         }
         code::EXTENDED_MESSAGES => empty(value, Capability::ExtendedMessages),
-        code::ROLE => all_consuming(map_opt(be_u8, role)).parse(value),
+        // A role that is not assigned is for the session to refuse (RFC 9234 §4.2).
+        code::ROLE => all_consuming(map(be_u8, |octet| {
+            role(octet).unwrap_or_else(|| Capability::Unknown { code, value: Bytes::copy_from_slice(&[octet]) })
+        }))
+        .parse(value),
         code::GRACEFUL_RESTART => all_consuming(graceful_restart).parse(value),
         code::FOUR_OCTET_AS => all_consuming(map(be_u32, Capability::FourOctetAs)).parse(value),
         code::ADD_PATH => {
@@ -258,8 +263,12 @@ fn decode_value(code: u8, value: &[u8]) -> IResult<&[u8], Capability> {
             });
             all_consuming(map(many0(entry), Capability::LongLivedGracefulRestart)).parse(value)
         }
-        code::FQDN => all_consuming(map((name, name), |(host, domain)| Capability::Fqdn { host, domain })).parse(value),
-        _ => map(rest, |value| Capability::Unknown { code, value: Bytes::copy_from_slice(value) }).parse(value),
+        // For people only, and never made an RFC: what does not fit is no error.
+        code::FQDN => {
+            alt((all_consuming(map((name, name), |(host, domain)| Capability::Fqdn { host, domain })), unknown()))
+                .parse(value)
+        }
+        _ => unknown().parse(value),
     }
 }
 

@@ -1,5 +1,5 @@
-//! NOTIFICATION (RFC 4271 §4.5, §6) with the subcodes of RFC 4486, 6608, 7313, 8538, 9234 and 9384, and the shutdown
-//! text of RFC 9003.
+//! NOTIFICATION (RFC 4271 §4.5, §6) with the codes and subcodes of RFC 4486, 6608, 7313, 8538, 9234, 9384 and 9687, and
+//! the shutdown text of RFC 9003.
 
 use std::fmt;
 
@@ -23,6 +23,8 @@ pub mod code {
     pub const CEASE: u8 = 6;
     /// ROUTE-REFRESH Message Error (RFC 7313).
     pub const ROUTE_REFRESH: u8 = 7;
+    /// Send Hold Timer Expired (RFC 9687).
+    pub const SEND_HOLD_TIMER: u8 = 8;
 }
 
 /// Subcodes of [`code::HEADER`].
@@ -187,6 +189,7 @@ const NAMES: &[(u8, &str, SubcodeNames)] = &[
         ],
     ),
     (code::ROUTE_REFRESH, "ROUTE-REFRESH Message Error", &[(1, "Invalid Message Length")]),
+    (code::SEND_HOLD_TIMER, "Send Hold Timer Expired", &[]),
 ];
 
 /// A NOTIFICATION: why a session ends.
@@ -238,6 +241,38 @@ impl Notification {
         Self::new(code::HOLD_TIMER, 0)
     }
 
+    /// Send Hold Timer Expired (RFC 9687 §4.2).
+    #[must_use]
+    pub const fn send_hold_timer() -> Self {
+        Self::new(code::SEND_HOLD_TIMER, 0)
+    }
+
+    /// A Hard Reset with this one in it (RFC 8538 §3.1): code, subcode and data.
+    #[must_use]
+    pub fn hard(&self) -> Self {
+        let mut data = BytesMut::with_capacity(2 + self.data.len());
+        data.put_slice(&[self.code, self.subcode]);
+        data.put_slice(&self.data);
+        Self::cease(cease::HARD_RESET).with_data(data.freeze())
+    }
+
+    /// It is a Hard Reset: routes are not kept over it (RFC 8538 §3).
+    #[must_use]
+    pub const fn is_hard_reset(&self) -> bool {
+        self.code == code::CEASE && self.subcode == cease::HARD_RESET
+    }
+
+    /// What a Hard Reset has in it; `None` if it is none, or has nothing.
+    #[must_use]
+    pub fn inner(&self) -> Option<Self> {
+        match &self.data[..] {
+            [code, subcode, ..] if self.is_hard_reset() => {
+                Some(Self::new(*code, *subcode).with_data(self.data.slice(2..)))
+            }
+            _ => None,
+        }
+    }
+
     /// A Finite State Machine Error: a message of `kind` where none was due (RFC 6608 §4: the type is the data).
     #[must_use]
     pub fn unexpected(subcode: u8, kind: MessageType) -> Self {
@@ -267,10 +302,13 @@ impl Notification {
         Self::cease(subcode).with_data(data.freeze())
     }
 
-    /// The text of an administrative shutdown or reset (RFC 9003), control characters replaced; `None` if there is none
-    /// or it is not well-formed UTF-8.
+    /// The text of an administrative shutdown or reset (RFC 9003), also within a Hard Reset; control characters are
+    /// replaced. `None` if there is none or it is not well-formed UTF-8.
     #[must_use]
     pub fn shutdown_text(&self) -> Option<String> {
+        if let Some(inner) = self.inner().filter(|inner| !inner.is_hard_reset()) {
+            return inner.shutdown_text();
+        }
         if self.code != code::CEASE || !matches!(self.subcode, cease::SHUTDOWN | cease::RESET) {
             return None;
         }
@@ -325,6 +363,9 @@ impl fmt::Display for Notification {
             (Some(code), None) if self.subcode == 0 => write!(f, "{code}")?,
             (Some(code), None) => write!(f, "{code}: subcode {}", self.subcode)?,
             (None, _) => write!(f, "error {}/{}", self.code, self.subcode)?,
+        }
+        if let Some(inner) = self.inner().filter(|inner| !inner.is_hard_reset()) {
+            return write!(f, ", {inner}");
         }
         if let Some(text) = self.shutdown_text() {
             return write!(f, " (\"{text}\")");

@@ -114,11 +114,34 @@ fn capabilities_of_several_parameters_and_of_the_extended_format() {
 }
 
 #[test]
-fn a_malformed_capability_is_kept_and_changes_nothing() {
-    let open = Open::decode(&open_body(&[7, 2, 5, 65, 3, 0, 0, 1])).expect("valid");
-    assert_eq!(open.capabilities, [Capability::Unknown { code: 65, value: Bytes::from_static(&[0, 0, 1]) }]);
-    assert!(!open.as4());
-    assert_eq!(open.families(), [AfiSafi::IPV4_UNICAST]);
+fn a_known_capability_of_a_wrong_length_is_a_malformed_parameter() {
+    // RFC 4271 §6.2: 2/0. Multiprotocol, route refresh, next hops, extended messages, role, graceful restart, AS number,
+    // add-path, enhanced refresh, long-lived graceful restart.
+    let lengths = [
+        (1_u8, 3_u8),
+        (1, 5),
+        (2, 1),
+        (5, 5),
+        (6, 1),
+        (9, 0),
+        (9, 2),
+        (64, 1),
+        (64, 4),
+        (65, 3),
+        (69, 3),
+        (70, 2),
+        (71, 6),
+    ];
+    for (code, length) in lengths {
+        let mut parameters = vec![4 + length, 2, 2 + length, code, length];
+        parameters.resize(5 + usize::from(length), 0);
+        assert_eq!(Open::decode(&open_body(&parameters)), Err(Notification::open(0)), "{code} of {length}");
+    }
+    // What we do not know, what is only for people, and a role that nobody assigned are not.
+    for (code, value) in [(99, 7), (73, 250), (9, 5)] {
+        let open = Open::decode(&open_body(&[5, 2, 3, code, 1, value])).expect("valid");
+        assert_eq!(open.capabilities, [Capability::Unknown { code, value: Bytes::copy_from_slice(&[value]) }]);
+    }
     // RFC 7911 §4: an entry with another mode is ignored, the others are not.
     let open = Open::decode(&open_body(&[12, 2, 10, 69, 8, 0, 1, 1, 4, 0, 2, 1, 3])).expect("valid");
     assert_eq!(open.capabilities, [Capability::AddPath(vec![(AfiSafi::IPV6_UNICAST, AddPathMode::Both)])]);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bgpd::config::RemoteAs;
+use bgpd::config::{GracefulRestart, RemoteAs};
 use bgpd::session::{ConnId, Session, SessionConfig, SessionInput, SessionOutput};
 use bgpd::wire::capability::Capability;
 use bgpd::wire::header;
@@ -20,6 +20,8 @@ fn config() -> SessionConfig {
         number: 1,
         remote: ([192, 0, 2, 2], 179).into(),
         local_asn: 64512,
+        inner_asn: 64512,
+        confederation: None,
         remote_as: RemoteAs::External,
         router_id: [10, 0, 0, 5].into(),
         hold_time: Duration::from_secs(90),
@@ -29,7 +31,10 @@ fn config() -> SessionConfig {
         extended_messages: true,
         enhanced_refresh: true,
         add_path: Vec::new(),
-        further_capabilities: Vec::new(),
+        extended_next_hop: false,
+        graceful_restart: GracefulRestart::default(),
+        restarting: false,
+        role: None,
     }
 }
 

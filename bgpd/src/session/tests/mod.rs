@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use rib::AddressFamily;
 
 use super::{ConnId, DownReason, Received, Session, SessionConfig, SessionInput, SessionOutput, StopCause};
-use crate::config::RemoteAs;
+use crate::config::{GracefulRestart, RemoteAs};
 use crate::speaker::message::SessionState;
 use crate::wire::attr::PeerKind;
 use crate::wire::capability::{AddPathMode, Capability};
@@ -30,6 +30,8 @@ fn config() -> SessionConfig {
         number: 7,
         remote: "192.0.2.2:179".parse().expect("an address"),
         local_asn: 64512,
+        inner_asn: 64512,
+        confederation: None,
         remote_as: RemoteAs::Number(64500),
         router_id: [10, 0, 0, 5].into(),
         hold_time: Duration::from_secs(90),
@@ -39,7 +41,10 @@ fn config() -> SessionConfig {
         extended_messages: true,
         enhanced_refresh: false,
         add_path: Vec::new(),
-        further_capabilities: Vec::new(),
+        extended_next_hop: false,
+        graceful_restart: GracefulRestart { helper: false, ..GracefulRestart::default() },
+        restarting: false,
+        role: None,
     }
 }
 
@@ -184,7 +189,10 @@ fn a_session_comes_up_and_says_what_was_agreed() {
     assert_eq!((rig.state(), conn.dialled_to()), (SessionState::Connect, Some(7)));
     rig.connected(conn);
     let sent = messages(&rig.outputs(), MessageType::Open);
-    assert_eq!((rig.state(), Open::decode(&sent[0].1[HEADER_LEN..])), (SessionState::OpenSent, Ok(config().open())));
+    assert_eq!(
+        (rig.state(), Open::decode(&sent[0].1[HEADER_LEN..])),
+        (SessionState::OpenSent, Ok(config().open(true)))
+    );
     assert_eq!(rig.say(conn, &open().to_bytes()), [Received::Handled]);
     assert_eq!((rig.state(), messages(&rig.outputs(), MessageType::Keepalive).len()), (SessionState::OpenConfirm, 1));
     assert_eq!(rig.say(conn, &header::keepalive()), [Received::Handled]);
@@ -351,8 +359,8 @@ fn an_operator_shuts_down_resets_and_starts_again() {
 
 #[test]
 fn the_limit_of_prefixes_is_told_with_its_numbers() {
-    let cause = StopCause::MaxPrefixes { family: AfiSafi::IPV6_UNICAST, limit: 1000 };
-    assert_eq!(&cause.notification().data[..], [0, 2, 1, 0, 0, 3, 0xe8]);
+    let cause = StopCause::MaxPrefix { family: AfiSafi::IPV6_UNICAST, limit: 1000, restart: None };
+    assert_eq!(&cause.notification().expect("told").data[..], [0, 2, 1, 0, 0, 3, 0xe8]);
     assert_eq!(cause.to_string(), "more than 1000 prefixes of ipv6-unicast");
 }
 

@@ -49,6 +49,7 @@ impl Network {
         let config = |number: u8, asn, remote_as, id: u8| SessionConfig {
             number: number.into(),
             local_asn: asn,
+            inner_asn: asn,
             remote_as: RemoteAs::Number(remote_as),
             router_id: [10, 0, 0, id].into(),
             ..config()
