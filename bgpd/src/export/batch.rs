@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use hashbrown::HashMap;
 use ipnet::IpNet;
+use rib::AddressFamily;
 
 use super::log::{Audience, Lane, Log, Piece};
 use super::profile::ExportProfile;
@@ -42,13 +43,19 @@ pub(super) struct Batch {
     announces: Vec<(u32, DestId)>,
     sorted: bool,
     withdraws: Vec<(Audience, DestId)>,
+    /// Bucket, path identifier and destination, for groups with several paths.
+    path_announces: Vec<(u32, u32, DestId)>,
+    path_withdraws: Vec<(Audience, u32, DestId)>,
     attributes: BytesMut,
     buf: BytesMut,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.announces.is_empty() && self.withdraws.is_empty()
+        self.announces.is_empty()
+            && self.withdraws.is_empty()
+            && self.path_announces.is_empty()
+            && self.path_withdraws.is_empty()
     }
 
     /// Ready for the next one; a batch is for one family and one kind of audience.
@@ -59,6 +66,8 @@ impl Batch {
         self.announces.clear();
         self.sorted = true;
         self.withdraws.clear();
+        self.path_announces.clear();
+        self.path_withdraws.clear();
         self.attributes.clear();
     }
 
@@ -116,7 +125,8 @@ impl Batch {
         // The longest head is that of MP_REACH_NLRI with two IPv6 next hops.
         const HEAD: usize = HEADER_LEN + 4 + 9 + 32;
         const LONGEST_PREFIX: usize = 17;
-        if end - start + HEAD + LONGEST_PREFIX > profile.max_message {
+        let path_id = if profile.paths(AddressFamily::of(&prefix)) > 0 { 4 } else { 0 };
+        if end - start + HEAD + LONGEST_PREFIX + path_id > profile.max_message {
             self.attributes.truncate(start);
             return Err(Refusal::TooLong);
         }
@@ -152,6 +162,14 @@ impl Batch {
         self.withdraws.push((audience, dest));
     }
 
+    pub(super) fn announce_path(&mut self, bucket: u32, number: u32, dest: DestId) {
+        self.path_announces.push((bucket, number, dest));
+    }
+
+    pub(super) fn withdraw_path(&mut self, audience: Audience, number: u32, dest: DestId) {
+        self.path_withdraws.push((audience, number, dest));
+    }
+
     /// Encodes everything into pieces of `lane`, withdrawals first, and clears the batch.
     pub(super) fn flush<F: Key + NlriFamily>(
         &mut self,
@@ -162,12 +180,10 @@ impl Batch {
     ) {
         let packing = Packing { max_len: profile.max_message, ..Packing::new(F::FAMILY) };
         let mut writer = Writer { buf: std::mem::take(&mut self.buf), messages: 0, audience: Audience::All, lane, log };
-        self.withdraws.sort_by_key(|(audience, _)| match audience {
-            Audience::All => 0,
-            Audience::Except(peer) => 1 + u32::from(peer.0),
-            Audience::Only(peer) => 0x1_0001 + u32::from(peer.0),
-            Audience::Of(..) => u32::MAX,
-        });
+        if profile.paths(F::FAMILY) > 0 {
+            self.flush_paths(shard, &Packing { add_path: true, ..packing }, &mut writer);
+        }
+        self.withdraws.sort_by_key(|(audience, _)| order(audience));
         for run in self.withdraws.chunk_by(|a, b| a.0 == b.0) {
             writer.begin(&run[0].0);
             let routes = run.iter().map(|(_, dest)| (0, shard.prefix(*dest)));
@@ -189,6 +205,37 @@ impl Batch {
         writer.finish();
         self.buf = writer.buf;
         self.clear();
+    }
+
+    /// The same with path identifiers (RFC 7911 §3).
+    fn flush_paths<F: Key + NlriFamily>(&mut self, shard: &Shard<F>, packing: &Packing, writer: &mut Writer<'_>) {
+        self.path_withdraws.sort_by_key(|(audience, ..)| order(audience));
+        for run in self.path_withdraws.chunk_by(|a, b| a.0 == b.0) {
+            writer.begin(&run[0].0);
+            let routes = run.iter().map(|(_, number, dest)| (*number, shard.prefix(*dest)));
+            writer.messages += update::encode_unreach::<F>(routes, packing, &mut writer.buf) as u32;
+        }
+        self.path_announces.sort_by_key(|(bucket, ..)| *bucket);
+        for run in self.path_announces.chunk_by(|a, b| a.0 == b.0) {
+            let bucket = &self.buckets[run[0].0 as usize];
+            let Some(out) = &bucket.out else { continue };
+            writer.begin(&bucket.audience);
+            let routes = run.iter().map(|(_, number, dest)| (*number, shard.prefix(*dest)));
+            let attributes = &self.attributes[out.octets.clone()];
+            let sent = update::encode_reach::<F>(attributes, &out.next_hop, routes, packing, &mut writer.buf);
+            debug_assert!(sent.is_ok(), "room for a prefix was checked with the bucket");
+            writer.messages += sent.unwrap_or(0) as u32;
+        }
+    }
+}
+
+/// Withdrawals for one audience stand together.
+fn order(audience: &Audience) -> u32 {
+    match audience {
+        Audience::All => 0,
+        Audience::Except(peer) => 1 + u32::from(peer.0),
+        Audience::Only(peer) => 0x1_0001 + u32::from(peer.0),
+        Audience::Of(..) => u32::MAX,
     }
 }
 

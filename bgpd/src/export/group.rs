@@ -1,5 +1,7 @@
 //! A group: one Adj-RIB-Out for neighbors that are told the same, fed from the journal.
 
+mod paths;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,12 +13,14 @@ use super::batch::Batch;
 use super::log::{Audience, Lane, Log, Piece};
 use super::profile::ExportProfile;
 use super::told::{Told, ToldTable};
+use super::told_paths::ToldPaths;
 use super::transform::{Source, outgoing};
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
 use crate::locrib::{DestId, Key, PeerIndex, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
 use crate::wire::update;
+use paths::choose;
 
 /// Encoded octets that the slowest member may have outstanding before the group stops reading the journal.
 const OUTSTANDING_MAX: usize = 1 << 20;
@@ -35,6 +39,17 @@ pub struct Tables<'a, F: Key> {
     pub peers: &'a Peers,
 }
 
+/// What a member was told of a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldView {
+    /// The path identifier it was sent with, if the session has them.
+    pub path_id: Option<u32>,
+    /// The attributes after import.
+    pub attr: AttrId,
+    /// Whose path it is.
+    pub source: PeerIndex,
+}
+
 /// Members that are being told everything that the group was told.
 struct Dump {
     at: u32,
@@ -50,6 +65,8 @@ struct Lot {
     /// What is told changes although paths do not: the walk tells everything again.
     forced: bool,
     told: ToldTable,
+    /// The same in groups with several paths to a prefix; of the two, one is in use.
+    paths: ToldPaths,
     dump: Option<Dump>,
     /// Members whose dump has not begun.
     waiting: Vec<PeerIndex>,
@@ -78,8 +95,8 @@ const fn lot_of(family: AddressFamily) -> usize {
 }
 
 impl Group {
-    /// A group without members that has told nobody anything; it begins with a walk. The cursors are from
-    /// [`Journal::join`](crate::locrib::journal::Journal::join), of IPv4 and IPv6.
+    /// A group without members that has told nobody anything; it begins with a walk. The cursors are from [`Shard::join`] with
+    /// the profile's scopes, of IPv4 and IPv6.
     #[must_use]
     pub fn new(profile: Arc<ExportProfile>, cursors: [Cursor; 2]) -> Self {
         let lots = cursors.map(|cursor| Lot {
@@ -87,6 +104,7 @@ impl Group {
             walk: Some(0),
             forced: false,
             told: ToldTable::default(),
+            paths: ToldPaths::default(),
             dump: None,
             waiting: Vec::new(),
             local: Vec::new(),
@@ -101,7 +119,7 @@ impl Group {
     pub fn join(&mut self, peer: PeerIndex) {
         self.log.join(peer, [self.profile.ipv4, self.profile.ipv6]);
         for lot in &mut self.lots {
-            if lot.walk != Some(0) || lot.told.len() > 0 {
+            if lot.walk != Some(0) || lot.told.len() + lot.paths.len() > 0 {
                 lot.waiting.push(peer);
             }
         }
@@ -138,6 +156,7 @@ impl Group {
     pub fn clear(&mut self, store: &mut AttrStore) {
         for lot in &mut self.lots {
             lot.told.clear(store);
+            lot.paths.clear(store);
         }
     }
 
@@ -173,7 +192,8 @@ impl Group {
     /// Somebody was told of `dest`, so that its prefix must be kept until that is taken back.
     #[must_use]
     pub fn has_told(&self, family: AddressFamily, dest: DestId) -> bool {
-        self.lots[lot_of(family)].told.get(dest).is_some()
+        let lot = &self.lots[lot_of(family)];
+        lot.told.get(dest).is_some() || lot.paths.any(dest)
     }
 
     /// The id will mean another prefix.
@@ -181,24 +201,35 @@ impl Group {
         self.lots[lot_of(family)].urgent_after.remove(&dest);
     }
 
-    /// The path that `peer` was told of last: its attributes after import, and whose it is.
-    #[must_use]
-    pub fn told(&self, family: AddressFamily, dest: DestId, peer: PeerIndex) -> Option<(AttrId, PeerIndex)> {
-        let told = self.lots[lot_of(family)].told.get(dest)?;
-        (told.source != peer).then_some((told.attr, told.source))
+    /// What `peer` was told of last.
+    pub fn told(&self, family: AddressFamily, dest: DestId, peer: PeerIndex) -> impl Iterator<Item = ToldView> + '_ {
+        let lot = &self.lots[lot_of(family)];
+        let one = lot.told.get(dest).map(|told| ToldView { path_id: None, attr: told.attr, source: told.source });
+        let several = lot.paths.get(dest).map(|told| ToldView {
+            path_id: Some(told.number),
+            attr: told.attr,
+            source: told.source,
+        });
+        one.into_iter().chain(several).filter(move |told| told.source != peer)
     }
 
     /// Destinations told in both families, for finding leaks in tests.
     #[cfg(test)]
     pub(crate) fn told_len(&self) -> usize {
-        self.lots.iter().map(|lot| lot.told.len()).sum()
+        self.lots.iter().map(|lot| lot.told.len() + lot.paths.len()).sum()
     }
 
-    /// Prefixes that `peer` was told, and UPDATEs it has taken.
+    /// Routes that `peer` was told, and UPDATEs it has taken.
     #[must_use]
     pub fn counts(&self, peer: PeerIndex) -> (u64, u64) {
-        let told = self.lots.iter().map(|lot| lot.told.len() - lot.told.from(peer)).sum::<usize>() as u64;
+        let to_peer = |lot: &Lot| lot.told.len() - lot.told.from(peer) + lot.paths.len() - lot.paths.from(peer);
+        let told = self.lots.iter().map(to_peer).sum::<usize>() as u64;
         (told, self.log.member(peer).map_or(0, |member| member.updates))
+    }
+
+    /// Changes it has still to read.
+    fn backlog<F: Key>(&self, shard: &Shard<F>) -> u64 {
+        shard.backlog(self.profile.scope(F::FAMILY), self.lots[lot_of(F::FAMILY)].cursor)
     }
 
     /// Something to read that outstanding octets do not forbid.
@@ -208,7 +239,7 @@ impl Group {
         if !self.profile.speaks(F::FAMILY) {
             return false;
         }
-        let behind = lot.walk.is_some() || shard.journal.backlog(lot.cursor) > 0;
+        let behind = lot.walk.is_some() || self.backlog(shard) > 0;
         (behind && self.log.most_outstanding() < OUTSTANDING_MAX)
             || !lot.local.is_empty()
             || ((lot.dump.is_some() || !lot.waiting.is_empty()) && self.dump_ready(lot))
@@ -217,17 +248,14 @@ impl Group {
     /// More than `far` changes are unread, although outstanding octets do not forbid reading.
     #[must_use]
     pub fn is_far_behind<F: Key>(&self, shard: &Shard<F>, far: u64) -> bool {
-        let lot = &self.lots[lot_of(F::FAMILY)];
-        self.profile.speaks(F::FAMILY)
-            && self.log.most_outstanding() < OUTSTANDING_MAX
-            && shard.journal.backlog(lot.cursor) > far
+        self.profile.speaks(F::FAMILY) && self.log.most_outstanding() < OUTSTANDING_MAX && self.backlog(shard) > far
     }
 
     /// It has read everything, and everybody has been told everything.
     #[must_use]
     pub fn is_settled<F: Key>(&self, shard: &Shard<F>) -> bool {
         let lot = &self.lots[lot_of(F::FAMILY)];
-        let read = lot.walk.is_none() && shard.journal.backlog(lot.cursor) == 0 && lot.local.is_empty();
+        let read = lot.walk.is_none() && self.backlog(shard) == 0 && lot.local.is_empty();
         !self.profile.speaks(F::FAMILY) || (read && lot.dump.is_none() && lot.waiting.is_empty())
     }
 
@@ -254,7 +282,7 @@ impl Group {
         if !self.profile.speaks(F::FAMILY) {
             // What it does not speak must not hold the journal or owe it a walk.
             let lot = &mut self.lots[lot_of(F::FAMILY)];
-            lot.cursor = tables.shard.journal.head();
+            lot.cursor = tables.shard.head(self.profile.scope(F::FAMILY));
             return budget;
         }
         let mut left = self.run_journal(tables, budget);
@@ -270,6 +298,7 @@ impl Group {
         if self.log.most_outstanding() >= OUTSTANDING_MAX {
             return budget;
         }
+        let scope = self.profile.scope(F::FAMILY);
         while budget > 0 {
             let lot = &mut self.lots[lot_of(F::FAMILY)];
             let dest = match lot.walk {
@@ -282,14 +311,14 @@ impl Group {
                     lot.walk = None;
                     continue;
                 }
-                None => match tables.shard.read(&mut lot.cursor) {
+                None => match tables.shard.read_in(scope, &mut lot.cursor) {
                     Entry::Dest(dest) => {
                         budget -= 1;
                         dest
                     }
                     Entry::End => break,
                     Entry::Overrun => {
-                        lot.cursor = tables.shard.journal.join();
+                        lot.cursor = tables.shard.join(scope);
                         lot.walk = Some(0);
                         continue;
                     }
@@ -357,12 +386,16 @@ impl Group {
 
     /// Compares what the group was told of `dest` with the best path now, and puts the difference into the batch.
     fn process<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
+        if self.profile.paths(F::FAMILY) > 0 {
+            return self.process_paths(tables, dest);
+        }
         let was = self.lots[lot_of(F::FAMILY)].told.get(dest);
         let prefix = F::net(tables.shard.prefix(dest));
         let best = match self.profile.originates(prefix) {
             Some(attr) => Some(Told { attr, source: PeerIndex::LOCAL }),
             None if self.profile.summarised_by(prefix).is_some() => None,
-            None => tables.shard.best(dest).map(|path| Told { attr: path.imported, source: path.peer }),
+            None => choose(&self.profile, tables.shard, tables.store, tables.peers, dest)
+                .map(|path| Told { attr: path.imported, source: path.peer }),
         };
         let forced = self.lots[lot_of(F::FAMILY)].forced;
         if was == best && !forced {
@@ -434,6 +467,12 @@ impl Group {
             let dest = DestId(dump.at);
             dump.at += 1;
             budget -= 1;
+            if self.profile.paths(F::FAMILY) > 0 {
+                if self.dump_paths(tables, dest, &dump.whom) && tables.shard.is_local(dest) {
+                    local.push(dest);
+                }
+                continue;
+            }
             let Some(told) = self.lots[at].told.get(dest) else { continue };
             let prefix = F::net(tables.shard.prefix(dest));
             let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
@@ -530,6 +569,7 @@ impl Group {
             let (from, to) = (&self.lots[at], &mut alone.lots[at]);
             (to.walk, to.forced) = (from.walk, from.forced);
             to.told = from.told.duplicate(store);
+            to.paths = from.paths.duplicate(store);
             to.local.clone_from(&from.local);
             to.waiting.extend(told_all.then_some(peer));
         }
@@ -537,11 +577,11 @@ impl Group {
     }
 
     /// From now on the members are told by another profile: everything is told again, and what the new one refuses is
-    /// taken back.
-    pub fn reprofile(&mut self, profile: Arc<ExportProfile>) {
+    /// taken back. The cursors are from [`Shard::join`] with the new one's scopes.
+    pub fn reprofile(&mut self, profile: Arc<ExportProfile>, cursors: [Cursor; 2]) {
         self.profile = profile;
-        for lot in &mut self.lots {
-            (lot.walk, lot.forced) = (Some(0), true);
+        for (lot, cursor) in self.lots.iter_mut().zip(cursors) {
+            (lot.walk, lot.forced, lot.cursor) = (Some(0), true, cursor);
         }
     }
 

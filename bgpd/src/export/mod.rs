@@ -9,8 +9,9 @@ pub mod group;
 mod log;
 mod profile;
 mod told;
+mod told_paths;
 pub mod transform;
 
-pub use group::{Group, Tables};
+pub use group::{Group, Tables, ToldView};
 pub use profile::{ExportProfile, Filter};
 pub use transform::{Refusal, Source};

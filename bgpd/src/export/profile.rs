@@ -8,6 +8,7 @@ use rib::AddressFamily;
 
 use crate::intern::AttrId;
 use crate::locrib::PeerKind;
+use crate::locrib::journal::Scope;
 use crate::policy::Chain;
 use crate::wire::attr::NextHopAttr;
 
@@ -53,6 +54,10 @@ pub struct ExportProfile {
     pub default_originate: Option<[AttrId; 2]>,
     /// Aggregates whose more specific prefixes are not told (`summary_only`).
     pub summaries: Arc<[IpNet]>,
+    /// Paths told of a prefix at most (RFC 7911), IPv4 and IPv6; 0: the best one, without path identifiers.
+    pub several: [u16; 2],
+    /// Where the best path is not passed on inside the AS, the best that is stands in for it (draft-ietf-idr-best-external).
+    pub best_external: bool,
 }
 
 impl ExportProfile {
@@ -88,6 +93,21 @@ impl ExportProfile {
     #[must_use]
     pub fn summarised_by(&self, prefix: IpNet) -> Option<IpNet> {
         self.summaries.iter().find(|summary| summary.contains(&prefix) && **summary != prefix).copied()
+    }
+
+    /// Paths told of a prefix of `family` at most, each with its identifier; 0: the best one without.
+    #[must_use]
+    pub fn paths(&self, family: AddressFamily) -> u16 {
+        match family {
+            AddressFamily::Ipv4 => self.several[0],
+            AddressFamily::Ipv6 => self.several[1],
+        }
+    }
+
+    /// Which changes of the Loc-RIB can make a difference.
+    #[must_use]
+    pub fn scope(&self, family: AddressFamily) -> Scope {
+        if self.paths(family) > 0 || self.best_external { Scope::Paths } else { Scope::Best }
     }
 
     /// The verdict on a route can depend on its prefix.

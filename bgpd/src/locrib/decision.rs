@@ -169,6 +169,11 @@ pub fn decide(
     Some((winner.id, decided))
 }
 
+/// The winner alone: its id, and the step that decided.
+pub fn best(set: &mut Contenders<'_>) -> Option<(u32, Option<&'static Step>)> {
+    decide(set, |_| 1)
+}
+
 impl Step {
     fn keep_best(&self, set: &mut Contenders<'_>) {
         match self.key {

@@ -8,8 +8,17 @@ use super::DestId;
 /// Entries the ring holds: 512 KiB, some hundred work slices.
 const CAPACITY: usize = 1 << 17;
 
+/// Which changes a reader wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Of the best path and those used together with it.
+    Best,
+    /// Of any usable path.
+    Paths,
+}
+
 /// A position in the journal; positions only grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor(u64);
 
 /// What stands at a cursor.

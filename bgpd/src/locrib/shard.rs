@@ -6,7 +6,7 @@ use rib::AddressFamily;
 
 use super::decision::{self, Contender};
 use super::index::{Index, prefetch};
-use super::journal::{Cursor, Entry, Journal};
+use super::journal::{Cursor, Entry, Journal, Scope};
 use super::path::{FREE, HAS_BEST, IDENTIFIED, IN_RIB, LOCAL, NIL, TOMB};
 use super::{Dest, DestId, Key, Path, PathId, PeerIndex, Peers};
 use crate::intern::{AttrId, AttrStore};
@@ -43,6 +43,14 @@ pub struct Count {
     pub accepted: u32,
 }
 
+/// The journal of all changes: who is told only of the best paths neither pays for it nor sees it.
+#[derive(Default)]
+struct Every {
+    journal: Journal,
+    /// Low half of the position of each destination's last entry.
+    changed: Vec<u32>,
+}
+
 /// One family's Loc-RIB.
 pub struct Shard<F: Key> {
     index: Index,
@@ -58,6 +66,8 @@ pub struct Shard<F: Key> {
     tombs_kept: usize,
     /// The journal of destinations whose best path changed.
     pub journal: Journal,
+    /// While somebody reads it: the journal of destinations with any change of a usable path.
+    every: Option<Box<Every>>,
     counts: Vec<Count>,
     path_count: usize,
 }
@@ -77,6 +87,7 @@ impl<F: Key> Shard<F> {
             tombs: Vec::new(),
             tombs_kept: 0,
             journal: Journal::default(),
+            every: None,
             counts: Vec::new(),
             path_count: 0,
         }
@@ -172,6 +183,9 @@ impl<F: Key> Shard<F> {
             (None, None) => return,
             (None, Some((received, imported))) => {
                 if !self.add(context, dest, (change.peer, change.path_id), received, imported) {
+                    if imported.is_some() {
+                        self.enter_every(dest);
+                    }
                     return;
                 }
             }
@@ -429,6 +443,12 @@ impl<F: Key> Shard<F> {
         (record.flags & HAS_BEST != 0).then(|| &self.paths[record.head as usize])
     }
 
+    /// The path at a place that is in use.
+    #[must_use]
+    pub fn path(&self, id: PathId) -> &Path {
+        &self.paths[id.0 as usize]
+    }
+
     /// All paths, the best one first if there is one.
     pub fn paths(&self, dest: DestId) -> impl Iterator<Item = (PathId, &Path)> {
         let mut at = self.dests[dest.0 as usize].head;
@@ -472,6 +492,69 @@ impl<F: Key> Shard<F> {
         let before = *flags & IN_RIB != 0;
         *flags = if held { *flags | IN_RIB } else { *flags & !IN_RIB };
         before
+    }
+
+    /// Enters a change of some usable path of `dest`, if anybody wants to know.
+    fn enter_every(&mut self, dest: DestId) {
+        if let Some(every) = &mut self.every {
+            let place = dest.0 as usize;
+            if place >= every.changed.len() {
+                every.changed.resize(self.dests.len(), 0);
+            }
+            every.changed[place] = every.journal.enter(dest, every.changed[place]);
+        }
+    }
+
+    /// A reader starts now: it will see every change of `scope` from here on.
+    pub fn join(&mut self, scope: Scope) -> Cursor {
+        match scope {
+            Scope::Best => self.journal.join(),
+            Scope::Paths => self.every.get_or_insert_default().journal.join(),
+        }
+    }
+
+    /// Nobody reads [`Scope::Paths`] any more.
+    pub fn forget_every(&mut self) {
+        self.every = None;
+    }
+
+    fn journal_of(&self, scope: Scope) -> Option<&Journal> {
+        match scope {
+            Scope::Best => Some(&self.journal),
+            Scope::Paths => self.every.as_ref().map(|every| &every.journal),
+        }
+    }
+
+    /// The position after the newest change.
+    #[must_use]
+    pub fn head(&self, scope: Scope) -> Cursor {
+        self.journal_of(scope).map_or_else(Cursor::default, Journal::head)
+    }
+
+    /// Changes between `cursor` and the head.
+    #[must_use]
+    pub fn backlog(&self, scope: Scope, cursor: Cursor) -> u64 {
+        self.journal_of(scope).map_or(0, |journal| journal.backlog(cursor))
+    }
+
+    /// [`Self::read`] for a reader of `scope`.
+    pub fn read_in(&mut self, scope: Scope, cursor: &mut Cursor) -> Entry {
+        if scope == Scope::Best {
+            return self.read(cursor);
+        }
+        let Some(every) = &mut self.every else { return Entry::End };
+        loop {
+            match every.journal.next(cursor) {
+                Entry::Dest(dest) => {
+                    let at = dest.0 as usize;
+                    let used = self.dests.get(at).is_some_and(|record| record.flags & FREE == 0);
+                    if used && every.changed.get(at).is_some_and(|changed| Journal::is_latest(*cursor, *changed)) {
+                        return Entry::Dest(dest);
+                    }
+                }
+                entry => return entry,
+            }
+        }
     }
 
     /// The next change to be read at `cursor`, older entries for the same destination skipped.

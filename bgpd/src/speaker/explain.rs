@@ -6,8 +6,8 @@ use super::Speaker;
 use super::message::{Candidate, Explanation, ExportVerdict, NeighborKey};
 use super::neighbor::Neighbor;
 use super::tables::InTables;
-use crate::export::Source;
 use crate::export::transform::{self, Refusal};
+use crate::export::{Group, Source, ToldView};
 use crate::intern::AttrId;
 use crate::locrib::decision::{self, Contenders, STEPS};
 use crate::locrib::nexthop::State;
@@ -22,7 +22,7 @@ impl Speaker {
             None => self.neighbors.iter().flatten().collect(),
         };
         asked.sort_by(|a, b| a.key.cmp(&b.key));
-        let exports = asked.into_iter().map(|neighbor| self.export_verdict::<F>(dest, neighbor)).collect();
+        let exports = asked.into_iter().flat_map(|neighbor| self.export_verdicts::<F>(dest, neighbor)).collect();
         Explanation { prefix: F::net(prefix), candidates, exports }
     }
 
@@ -72,58 +72,78 @@ impl Speaker {
         }
     }
 
-    fn export_verdict<F: InTables>(&self, dest: Option<DestId>, neighbor: &Neighbor) -> ExportVerdict {
-        let no = |reason: String| ExportVerdict {
-            neighbor: neighbor.key.clone(),
-            announced: false,
-            reason,
-            attributes: None,
-        };
+    /// What a neighbor is told of a prefix: one verdict, or one for each usable path where it is told several.
+    fn export_verdicts<F: InTables>(&self, dest: Option<DestId>, neighbor: &Neighbor) -> Vec<ExportVerdict> {
+        let no = |reason: String| vec![refusal(neighbor, None, reason)];
         let Some(group) = self.tables.group(neighbor.peer).filter(|_| neighbor.up.is_some()) else {
             return no("the session is not established".to_owned());
         };
         if !group.profile.speaks(F::FAMILY) {
             return no(format!("{} is not in use on this session", crate::wire::AfiSafi::from(F::FAMILY)));
         }
-        let shard = F::shard(&self.tables);
-        let originated = dest.and_then(|dest| group.profile.originates(F::net(shard.prefix(dest))));
-        let best = dest.and_then(|dest| match originated {
-            Some(attr) => Some((dest, attr, PeerIndex::LOCAL)),
-            None => shard.best(dest).map(|best| (dest, best.imported, best.peer)),
-        });
-        let Some((dest, best, source)) = best else {
+        let (shard, tables) = (F::shard(&self.tables), &self.tables);
+        let candidates = dest.map(|dest| (dest, group.candidates(shard, &tables.store, &tables.peers, dest)));
+        let Some((dest, candidates)) = candidates.filter(|(_, candidates)| !candidates.is_empty()) else {
             return no("there is no usable path".to_owned());
         };
-        if source == neighbor.peer {
-            return no("split horizon: the best path is its own".to_owned());
+        let most = group.profile.paths(F::FAMILY);
+        let mut chosen = 0;
+        let verdict = |path: ToldView| {
+            if path.path_id.is_some() && chosen == most {
+                return refusal(neighbor, path.path_id, format!("{most} better paths are told (add_path.send)"));
+            }
+            let (verdict, counts) = self.export_verdict::<F>(dest, path, neighbor, group);
+            chosen += u16::from(counts);
+            verdict
+        };
+        candidates.into_iter().map(verdict).collect()
+    }
+
+    /// The verdict on one path, and whether it is of those that the group is told.
+    fn export_verdict<F: InTables>(
+        &self,
+        dest: DestId,
+        path: ToldView,
+        neighbor: &Neighbor,
+        group: &Group,
+    ) -> (ExportVerdict, bool) {
+        let prefix = F::net(F::shard(&self.tables).prefix(dest));
+        let source = Source { peer: path.source, facts: self.tables.peers.get(path.source) };
+        let outgoing = transform::outgoing(&group.profile, &self.tables.store, path.attr, source, prefix);
+        let counts = outgoing.is_ok();
+        let no = |reason: String| (refusal(neighbor, path.path_id, reason), counts);
+        if path.source == neighbor.peer {
+            let which = if path.path_id.is_some() { "the" } else { "the best" };
+            return no(format!("split horizon: {which} path is its own"));
         }
         if self.tables.hold_exports.is_some() {
             return no("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
         }
-        let prefix = F::net(shard.prefix(dest));
         if let Some(aggregate) = group.profile.summarised_by(prefix) {
             return no(Refusal::Summarised(aggregate).to_string());
         }
-        let from = Source { peer: source, facts: self.tables.peers.get(source) };
-        match transform::outgoing(&group.profile, &self.tables.store, best, from, prefix) {
-            Err(refusal) => no(refusal.to_string()),
-            Ok((attributes, rule)) => {
-                let told = group.told(F::FAMILY, dest, neighbor.peer).is_some();
-                let by = match rule {
-                    Some(rule) => rule.to_string(),
-                    None if originated.is_some() => "default_originate".to_owned(),
-                    None if source == PeerIndex::LOCAL => "our own route".to_owned(),
-                    None => "no policy forbids it".to_owned(),
-                };
-                ExportVerdict {
-                    neighbor: neighbor.key.clone(),
-                    announced: told,
-                    reason: if told { by } else { format!("{by}; not sent yet") },
-                    attributes: Some(Arc::new(attributes)),
-                }
-            }
-        }
+        let (attributes, rule) = match outgoing {
+            Err(refusal) => return no(refusal.to_string()),
+            Ok(outgoing) => outgoing,
+        };
+        let announced = group.told(F::FAMILY, dest, neighbor.peer).any(|told| told.path_id == path.path_id);
+        let by = match rule {
+            Some(rule) => rule.to_string(),
+            None if group.profile.originates(prefix).is_some() => "default_originate".to_owned(),
+            None if path.source == PeerIndex::LOCAL => "our own route".to_owned(),
+            None => "no policy forbids it".to_owned(),
+        };
+        let verdict = ExportVerdict {
+            announced,
+            attributes: Some(Arc::new(attributes)),
+            ..refusal(neighbor, path.path_id, if announced { by } else { format!("{by}; not sent yet") })
+        };
+        (verdict, counts)
     }
+}
+
+fn refusal(neighbor: &Neighbor, path_id: Option<u32>, reason: String) -> ExportVerdict {
+    ExportVerdict { neighbor: neighbor.key.clone(), path_id, announced: false, reason, attributes: None }
 }
 
 fn winning(contenders: &Contenders<'_>, ranked: &[(u32, Option<&'static decision::Step>)]) -> String {

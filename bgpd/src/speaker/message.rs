@@ -377,6 +377,8 @@ pub struct Candidate {
 pub struct ExportVerdict {
     /// Whom.
     pub neighbor: NeighborKey,
+    /// Which path, by the identifier it is told with, on sessions that have them (RFC 7911): one verdict for each then.
+    pub path_id: Option<u32>,
     /// Told or not.
     pub announced: bool,
     /// The rule: `policy to-transit, rule 1`, `RFC 8212: no export policy`, `split horizon`, `NO_EXPORT`.

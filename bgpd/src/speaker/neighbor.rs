@@ -188,6 +188,9 @@ pub(super) fn profile(
         // Which attributes that route has is for the tables to say.
         default_originate: config.default_originate.then_some([AttrId::NONE; 2]),
         summaries: speaker.aggregates.iter().filter(|one| one.summary_only).map(|one| one.prefix.trunc()).collect(),
+        several: [AddressFamily::Ipv4, AddressFamily::Ipv6]
+            .map(|family| if negotiated.sends_paths(family) { config.add_path.send.max(1) } else { 0 }),
+        best_external: speaker.best_external && kind == PeerKind::Internal { client: false },
     }
 }
 

@@ -19,6 +19,7 @@ use crate::attrs::Identity;
 use crate::export::{ExportProfile, Group, Tables as ExportTables};
 use crate::import::Import;
 use crate::intern::{AttrId, AttrStore, RawKey};
+use crate::locrib::journal::{Cursor, Scope};
 use crate::locrib::{Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
 pub(super) use aggregate::AggregateSettings;
@@ -195,7 +196,8 @@ impl Tables {
         let at = match self.by_profile.get(&profile) {
             Some(&at) => at,
             None => {
-                let at = self.place(|cursors| Group::new(Arc::clone(&profile), cursors));
+                let cursors = self.cursors(&profile);
+                let at = self.put(Group::new(Arc::clone(&profile), cursors));
                 self.by_profile.insert(profile, at);
                 at
             }
@@ -212,6 +214,7 @@ impl Tables {
             changes.iter().map(|(peer, profile)| (*peer, Arc::new(self.with_default_route(profile.clone())))).collect();
         left.retain(|(peer, profile)| self.group(*peer).is_some_and(|group| group.profile != *profile));
         while let Some((peer, profile)) = left.pop() {
+            let cursors = self.cursors(&profile);
             let Some(at) = self.group_of[usize::from(peer.0)] else { continue };
             // If all members change alike, the group goes on as it is; otherwise this one goes on alone until it has caught up.
             let alike =
@@ -224,7 +227,7 @@ impl Tables {
                     if !group.solo {
                         self.by_profile.remove(&group.profile);
                     }
-                    group.reprofile(Arc::clone(&profile));
+                    group.reprofile(Arc::clone(&profile), cursors);
                     group.solo = known;
                 }
                 if !known {
@@ -234,7 +237,7 @@ impl Tables {
             }
             let Some(group) = &mut self.groups[at] else { continue };
             if let Some(mut alone) = group.split(&mut self.store, peer) {
-                alone.reprofile(Arc::clone(&profile));
+                alone.reprofile(Arc::clone(&profile), cursors);
                 alone.solo = known;
                 let at = self.put(alone);
                 self.group_of[usize::from(peer.0)] = Some(at);
@@ -243,11 +246,27 @@ impl Tables {
                 }
             }
         }
+        self.forget_unread();
     }
 
-    fn place(&mut self, group: impl FnOnce([crate::locrib::journal::Cursor; 2]) -> Group) -> usize {
-        let group = group([self.shards.v4.journal.join(), self.shards.v6.journal.join()]);
-        self.put(group)
+    /// Where a reader with this profile begins.
+    fn cursors(&mut self, profile: &ExportProfile) -> [Cursor; 2] {
+        [
+            self.shards.v4.join(profile.scope(AddressFamily::Ipv4)),
+            self.shards.v6.join(profile.scope(AddressFamily::Ipv6)),
+        ]
+    }
+
+    /// Changes of other than best paths are noted only while somebody reads of them.
+    fn forget_unread(&mut self) {
+        let read = |family| self.groups.iter().flatten().any(|group| group.profile.scope(family) == Scope::Paths);
+        let (v4, v6) = (read(AddressFamily::Ipv4), read(AddressFamily::Ipv6));
+        if !v4 {
+            self.shards.v4.forget_every();
+        }
+        if !v6 {
+            self.shards.v6.forget_every();
+        }
     }
 
     fn put(&mut self, group: Group) -> usize {
@@ -271,6 +290,7 @@ impl Tables {
                 self.by_profile.remove(&group.profile);
             }
             self.groups[at] = None;
+            self.forget_unread();
         }
     }
 

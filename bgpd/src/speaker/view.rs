@@ -200,20 +200,22 @@ impl Speaker {
             return Reply::Paths { paths: Vec::new(), next: None };
         };
         let told = |dest| group.told(F::FAMILY, dest, neighbor.peer);
-        let page = page::<F>(&self.tables, after, limit, |dest| told(dest).is_some());
+        let page = page::<F>(&self.tables, after, limit, |dest| told(dest).next().is_some());
         let shard = F::shard(&self.tables);
-        let paths = page.dests.iter().filter_map(|dest| {
-            let (attr, source) = told(*dest)?;
-            let prefix = F::net(shard.prefix(*dest));
-            let facts = self.tables.peers.get(source);
+        let every = page.dests.iter().flat_map(|dest| told(*dest).map(|told| (*dest, told)));
+        let paths = every.filter_map(|(dest, told)| {
+            let prefix = F::net(shard.prefix(dest));
+            let source = Source { peer: told.source, facts: self.tables.peers.get(told.source) };
             let (attributes, _) =
-                transform::outgoing(&group.profile, &self.tables.store, attr, Source { peer: source, facts }, prefix)
-                    .ok()?;
-            let best = shard.best(*dest).is_some_and(|best| best.peer == source);
+                transform::outgoing(&group.profile, &self.tables.store, told.attr, source, prefix).ok()?;
+            let best = shard.best_id(dest).is_some_and(|best| match told.path_id {
+                Some(number) => best.number() == number,
+                None => shard.path(best).peer == told.source,
+            });
             Some(PathView {
                 prefix,
-                from: self.key_of(source),
-                path_id: None,
+                from: self.key_of(told.source),
+                path_id: told.path_id,
                 attributes: Arc::new(attributes),
                 imported: None,
                 best,

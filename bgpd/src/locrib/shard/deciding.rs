@@ -15,6 +15,7 @@ const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Conn
 
 impl<F: Key> Shard<F> {
     pub(super) fn decide(&mut self, context: &mut Context<'_>, dest: DestId, before: Option<(PeerIndex, AttrId)>) {
+        self.enter_every(dest);
         let mut multipath_changed = false;
         let head = self.dests[dest.0 as usize].head;
         let alone = head != NIL && self.paths[head as usize].next == NIL;

@@ -1,0 +1,167 @@
+//! Groups that are told several paths to a prefix (RFC 7911), and the best external path beside an internal one
+//! (draft-ietf-idr-best-external): both read more of the Loc-RIB than the best path.
+//!
+//! The paths told are the best of those that may be told, in the order of the decision repeated without its winners. A
+//! member whose own path is among them is told the others (split horizon by path).
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Group, Tables, ToldView, lot_of};
+use crate::export::log::Audience;
+use crate::export::profile::ExportProfile;
+use crate::export::told::Told;
+use crate::export::told_paths::ToldPath;
+use crate::export::transform::Source;
+use crate::intern::AttrStore;
+use crate::locrib::decision::{self, Contenders};
+use crate::locrib::{DestId, Key, Path, PathId, PeerIndex, PeerKind, Peers, Shard};
+
+/// The identifier of a default route that is no path of the Loc-RIB: no place in the arena has this number.
+const ORIGINATED: u32 = u32::MAX;
+
+/// The path that a group without path identifiers is told of if export does not refuse it: the best one, or in its stead the
+/// best that may be passed on inside the AS.
+pub(in crate::export) fn choose<'a, F: Key>(
+    profile: &ExportProfile,
+    shard: &'a Shard<F>,
+    store: &AttrStore,
+    peers: &Peers,
+    dest: DestId,
+) -> Option<&'a Path> {
+    const NOT_PASSED_ON: PeerKind = PeerKind::Internal { client: false };
+    let best = shard.best(dest)?;
+    if !profile.best_external || peers.get(best.peer).kind != NOT_PASSED_ON {
+        return Some(best);
+    }
+    let mut set = shard.contenders(store, peers, dest);
+    set.retain(|path| path.peer.kind != NOT_PASSED_ON);
+    decision::best(&mut set).map(|(id, _)| shard.path(PathId(id)))
+}
+
+/// Usable paths, the best first: each is the winner of the decision among those after it.
+pub(in crate::export) fn in_order<'a>(mut left: Contenders<'a>) -> impl Iterator<Item = PathId> + use<'a> {
+    std::iter::from_fn(move || {
+        let (winner, _) = decision::best(&mut left.clone())?;
+        left.retain(|path| path.id != winner);
+        Some(PathId(winner))
+    })
+}
+
+impl Group {
+    /// What the group has to be told of `dest` now: the paths and their buckets.
+    fn wanted<F: Key>(&mut self, tables: &Tables<'_, F>, dest: DestId) -> SmallVec<[(ToldPath, u32); 8]> {
+        let most = usize::from(self.profile.paths(F::FAMILY));
+        let prefix = F::net(tables.shard.prefix(dest));
+        let mut wanted = SmallVec::new();
+        if let Some(attr) = self.profile.originates(prefix) {
+            let told = ToldPath { number: ORIGINATED, attr, source: PeerIndex::LOCAL };
+            let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
+            let bucket = self.batch.bucket(&self.profile, tables.store, attr, source, prefix, || Audience::All);
+            wanted.extend(self.batch.accepts(bucket).then_some((told, bucket)));
+            return wanted;
+        }
+        if self.profile.summarised_by(prefix).is_some() {
+            return wanted;
+        }
+        for id in in_order(tables.shard.contenders(tables.store, tables.peers, dest)) {
+            let path = tables.shard.path(id);
+            let told = ToldPath { number: id.number(), attr: path.imported, source: path.peer };
+            let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
+            let log = &self.log;
+            let bucket = self.batch.bucket(&self.profile, tables.store, told.attr, source, prefix, || {
+                if log.is_member(told.source) { Audience::Except(told.source) } else { Audience::All }
+            });
+            if self.batch.accepts(bucket) {
+                wanted.push((told, bucket));
+                if wanted.len() == most {
+                    break;
+                }
+            }
+        }
+        wanted
+    }
+
+    /// [`Group::process`] for several paths: each identifier is announced, replaced or withdrawn on its own.
+    pub(super) fn process_paths<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
+        let at = lot_of(F::FAMILY);
+        let were: SmallVec<[ToldPath; 8]> = self.lots[at].paths.get(dest).collect();
+        let wanted = self.wanted(tables, dest);
+        let forced = self.lots[at].forced;
+        for was in &were {
+            if wanted.iter().all(|(told, _)| told.number != was.number) {
+                let audience = self.audience(was.source);
+                self.batch.withdraw_path(audience, was.number, dest);
+            }
+        }
+        for (told, bucket) in &wanted {
+            let was = were.iter().find(|was| was.number == told.number);
+            if let Some(was) = was {
+                if !forced && (was == told || self.is_same_path(tables, *was, *told, *bucket, dest)) {
+                    continue;
+                }
+                // The identifier of a path that went is another neighbor's now, which must not keep it.
+                if was.source != told.source && self.log.is_member(told.source) {
+                    self.batch.withdraw_path(Audience::Only(told.source), told.number, dest);
+                }
+            }
+            self.batch.announce_path(*bucket, told.number, dest);
+        }
+        if were.iter().ne(wanted.iter().map(|(told, _)| told)) {
+            let told: SmallVec<[ToldPath; 8]> = wanted.iter().map(|(told, _)| *told).collect();
+            self.lots[at].paths.set(tables.store, dest, &told);
+        }
+    }
+
+    fn is_same_path<F: Key>(
+        &mut self,
+        tables: &Tables<'_, F>,
+        was: ToldPath,
+        told: ToldPath,
+        bucket: u32,
+        dest: DestId,
+    ) -> bool {
+        let plain = |path: ToldPath| Told { attr: path.attr, source: path.source };
+        self.is_same(tables, plain(was), plain(told), bucket, F::net(tables.shard.prefix(dest)))
+    }
+
+    /// The part of a dump that concerns `dest`; true if there is something to tell.
+    pub(super) fn dump_paths<F: Key>(&mut self, tables: &Tables<'_, F>, dest: DestId, whom: &Arc<[PeerIndex]>) -> bool {
+        let prefix = F::net(tables.shard.prefix(dest));
+        let mut any = false;
+        let paths: SmallVec<[ToldPath; 8]> = self.lots[lot_of(F::FAMILY)].paths.get(dest).collect();
+        for path in paths {
+            let source = Source { peer: path.source, facts: tables.peers.get(path.source) };
+            let log = &self.log;
+            let bucket = self.batch.bucket(&self.profile, tables.store, path.attr, source, prefix, || {
+                Audience::Of(Arc::clone(whom), log.is_member(path.source).then_some(path.source))
+            });
+            if self.batch.accepts(bucket) {
+                self.batch.announce_path(bucket, path.number, dest);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Of what is known of `dest`, what is told if export does not refuse it, the best first; for explaining it.
+    pub fn candidates<F: Key>(
+        &self,
+        shard: &Shard<F>,
+        store: &AttrStore,
+        peers: &Peers,
+        dest: DestId,
+    ) -> Vec<ToldView> {
+        let several = self.profile.paths(F::FAMILY) > 0;
+        if let Some(attr) = self.profile.originates(F::net(shard.prefix(dest))) {
+            return vec![ToldView { path_id: several.then_some(ORIGINATED), attr, source: PeerIndex::LOCAL }];
+        }
+        let view = |path_id, path: &Path| ToldView { path_id, attr: path.imported, source: path.peer };
+        if several {
+            let paths = in_order(shard.contenders(store, peers, dest));
+            return paths.map(|id| view(Some(id.number()), shard.path(id))).collect();
+        }
+        choose(&self.profile, shard, store, peers, dest).map(|path| view(None, path)).into_iter().collect()
+    }
+}
