@@ -110,11 +110,15 @@ impl NodeService for Service {
         if content.len() > CONFIG_MOST {
             return Err(invalid("content", format_args!("is larger than {CONFIG_MOST} octets")));
         }
-        let findings = match crate::config::check_text(Path::new("content"), content) {
-            Ok(_) => Vec::new(),
-            Err(errors) => errors.list().iter().map(finding).collect(),
+        // As if it stood in our file's place: that is where its relative paths begin.
+        let path = self.0.node.info.config.as_deref().unwrap_or(Path::new("content"));
+        let review = crate::config::review_text(path, content);
+        let (found, severity) = match &review {
+            Ok((_, warnings)) => (warnings, v1::Severity::Warning),
+            Err(errors) => (errors, v1::Severity::Error),
         };
-        Ok(Response::new(v1::CheckConfigResponse { valid: findings.is_empty(), findings }))
+        let findings = found.list().iter().map(|found| finding(found, severity)).collect();
+        Ok(Response::new(v1::CheckConfigResponse { valid: review.is_ok(), findings }))
     }
 
     async fn plan_config(&self, _: Request<v1::PlanConfigRequest>) -> Result<Response<v1::PlanConfigResponse>, Status> {
@@ -205,10 +209,10 @@ impl NodeService for Service {
     }
 }
 
-fn finding(error: &crate::config::Located) -> v1::ConfigFinding {
+fn finding(error: &crate::config::Located, severity: v1::Severity) -> v1::ConfigFinding {
     let place = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     v1::ConfigFinding {
-        severity: v1::Severity::Error.into(),
+        severity: severity.into(),
         line: place(error.line),
         column: place(error.column),
         key: error.key.clone(),

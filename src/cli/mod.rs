@@ -148,7 +148,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { command, options } = cli;
     match command {
         Command::Run { config } => Ok(local::run(&config)),
-        Command::Check { file } => Ok(local::check(&file)),
+        Command::Check { file } => Ok(local::check(&file, options.json)),
         Command::Demo { hold } => Ok(local::demo(hold)),
         Command::Completions(wish) => completions::run(&wish),
         Command::Status => client(options, status::run),

@@ -2,11 +2,11 @@
 //! together. Neighbors, policies and services have rooms of their own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgpd::config::SpeakerConfig;
+use bgpd::config::{Aggregate, Confederation, SpeakerConfig};
 use ipnet::IpNet;
 use rib::{AdminDistance, Protocol};
 use toml::de::DeTable;
@@ -17,26 +17,27 @@ use super::model::{
     ApiListen, Backend, BgpModel, Distances, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel,
     Redistribute, StaticRoute, StaticTo,
 };
-use super::read::{Once, Sink, Table};
+use super::read::{Number, Once, Sink, Table};
 use super::{neighbors, policies, services};
 
 /// The socket of the API when nothing is said.
 const DEFAULT_API: &str = "/run/anyhop/anyhop.sock";
 
-/// The model of `text`, or everything that is wrong with it.
-pub(super) fn model(text: &str) -> Result<Model, Vec<Problem>> {
-    let sink = Sink::default();
+/// The model of `text` and what is to be thought about, or everything that is wrong with it. Relative paths in the text begin
+/// at `base`.
+pub(super) fn model(text: &str, base: &Path) -> Result<(Model, Vec<Problem>), Vec<Problem>> {
+    let sink = Sink::new(base);
     let (root, syntax) = DeTable::parse_recoverable(text);
     if !syntax.is_empty() {
         for error in syntax {
             sink.push(error.span().unwrap_or(0..0), "", error.message().trim());
         }
-        return Err(sink.into_problems());
+        return Err(sink.into_parts().0);
     }
     let root = Table::open(root.get_ref(), 0..0, "", file::ROOT, &sink);
     let model = build(&root);
-    let problems = sink.into_problems();
-    if problems.is_empty() { Ok(model) } else { Err(problems) }
+    let (problems, warnings) = sink.into_parts();
+    if problems.is_empty() { Ok((model, warnings)) } else { Err(problems) }
 }
 
 /// Reads everything; where something is wrong a default stands in, and the problem in the sink keeps it from being used.
@@ -45,7 +46,8 @@ fn build(root: &Table<'_>) -> Model {
     let distances = distances(root);
     let fib = fib(root);
     let groups = neighbors::groups(root);
-    let neighbors = neighbors::neighbors(root, &groups, &node);
+    let confederation = confederation(root, &node);
+    let neighbors = neighbors::neighbors(root, &groups, &node, confederation.as_ref());
     let policies = policies::policies(root, &groups, &neighbors);
     let policy_names = policies::names(&policies);
     for neighbor in &neighbors {
@@ -58,17 +60,26 @@ fn build(root: &Table<'_>) -> Model {
     let services = services::services(root, distances.service);
     let withdrawal_budget = services::budget(root);
     let statics = statics(root, &distances);
+    for neighbor in &neighbors {
+        neighbor.check_restart(&services);
+    }
+    let (neighbors, ranges) = neighbors::into_configs(neighbors);
     let speaker = SpeakerConfig {
         cluster_id: rest.cluster_id,
         require_policy: rest.require_policy,
         multipath_ebgp: rest.multipath.0,
         multipath_ibgp: rest.multipath.1,
+        multipath_relax: rest.multipath_relax,
+        best_external: rest.best_external,
+        confederation,
+        aggregates: aggregates(root),
         distance_ebgp: distances.ebgp.0,
         distance_ibgp: distances.ibgp.0,
         startup_delay: rest.startup_delay,
         shutdown_message: rest.shutdown_message,
         policies: Arc::new(policies),
-        neighbors: neighbors.into_iter().map(|neighbor| neighbor.config).collect(),
+        neighbors,
+        ranges,
         ..SpeakerConfig::new(node.asn, node.router_id)
     };
     Model { node, api: api(root), log: log(root), bgp, speaker, statics, distances, fib, services, withdrawal_budget }
@@ -159,6 +170,8 @@ fn log(root: &Table<'_>) -> LogModel {
 struct SpeakerPart {
     require_policy: bool,
     multipath: (u16, u16),
+    multipath_relax: bool,
+    best_external: bool,
     cluster_id: Ipv4Addr,
     startup_delay: Duration,
     shutdown_message: String,
@@ -168,6 +181,8 @@ fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &[String])
     let mut part = SpeakerPart {
         require_policy: true,
         multipath: (1, 1),
+        multipath_relax: false,
+        best_external: false,
         cluster_id: node.router_id,
         startup_delay: Duration::ZERO,
         shutdown_message: String::new(),
@@ -185,7 +200,9 @@ fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &[String])
     if let Some(multipath) = table.table("multipath", "bgp.multipath", file::MULTIPATH) {
         let ways = |name| multipath.int::<u16>(name, 1..=64).map_or(1, |at| at.value);
         part.multipath = (ways("ebgp"), ways("ibgp"));
+        part.multipath_relax = multipath.get("relax").unwrap_or(false);
     }
+    part.best_external = table.get("best_external").unwrap_or(false);
     if let Some(id) = table.at::<Ipv4Addr>("cluster_id") {
         if id.value.is_unspecified() {
             table.wrong(id.span, "cluster_id", "must not be 0.0.0.0; the router id is usual");
@@ -210,6 +227,54 @@ fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &[String])
     }
     model.redistribute = redistribute(&table, policies);
     (model, part)
+}
+
+/// `confederation` of `[bgp]`; our own AS may be named among the members.
+fn confederation(root: &Table<'_>, node: &NodeModel) -> Option<Confederation> {
+    // The other keys of [bgp] are read, and its unknown ones noted, by `bgp`.
+    let bgp = root.inner("bgp", "bgp")?;
+    let table = bgp.table("confederation", "bgp.confederation", file::CONFEDERATION)?;
+    if !table.has("id") {
+        table.missing("id", "the AS number that all the world sees");
+    }
+    let id = table.int::<u32>("id", 1..=4_294_967_294);
+    if let Some(at) = id.as_ref().filter(|at| at.value == node.asn) {
+        let message =
+            format!("{} is node.asn, which is our member AS; the confederation needs another number", at.value);
+        table.wrong(at.span.clone(), "id", message);
+    }
+    let mut members = Vec::new();
+    for at in table.list::<Number>("members").unwrap_or_default() {
+        let Number(asn) = at.value;
+        if id.as_ref().is_some_and(|id| id.value == asn) {
+            table.wrong(at.span, "members", format!("{asn} is the confederation itself; list its member ASes"));
+        } else if members.contains(&asn) {
+            table.wrong(at.span, "members", format!("{asn} stands twice; each may stand once"));
+        } else {
+            members.push(asn);
+        }
+    }
+    members.retain(|asn| *asn != node.asn);
+    id.map(|id| Confederation { id: id.value, members })
+}
+
+fn aggregates(root: &Table<'_>) -> Vec<Aggregate> {
+    let mut all = Vec::new();
+    let mut once = Once::<IpNet>::default();
+    for table in root.tables("aggregate", "aggregate", file::AGGREGATE) {
+        if !table.has("prefix") {
+            table.missing("prefix", "the prefix announced for its more specific ones, as in \"198.51.100.0/22\"");
+        }
+        let summary_only = table.get("summary_only").unwrap_or(false);
+        let Some(prefix) = table.at::<IpNet>("prefix") else { continue };
+        if prefix.value.prefix_len() == prefix.value.max_prefix_len() {
+            let message = format!("{} can have no more specific ones", prefix.value);
+            table.wrong(prefix.span, "prefix", message);
+        } else if once.take(prefix.value, &table, "prefix", prefix.span) {
+            all.push(Aggregate { prefix: prefix.value, summary_only });
+        }
+    }
+    all
 }
 
 fn redistribute(bgp: &Table<'_>, policies: &[String]) -> Vec<Redistribute> {

@@ -1,7 +1,27 @@
 //! What a reload changes. A part that is equal is not touched; a part that cannot be changed while running refuses the whole
 //! reload, which is carried out whole or not at all.
 
+use std::collections::BTreeMap;
+
+use bgpd::config::NeighborConfig;
+
 use super::model::Model;
+
+/// A neighbor's name, and what there is to know of it; for a range also how many.
+fn named(model: &Model) -> BTreeMap<String, (&NeighborConfig, u32)> {
+    let single = model.speaker.neighbors.iter().map(|neighbor| (name(neighbor), (neighbor, 0)));
+    let ranges = model.speaker.ranges.iter().map(|range| (range.range.to_string(), (&range.template, range.limit)));
+    single.chain(ranges).collect()
+}
+
+/// `10.0.0.1`, `fe80::1%eth0`, or `eth0` for whoever is found there.
+fn name(neighbor: &NeighborConfig) -> String {
+    match &neighbor.interface {
+        None => neighbor.address.to_string(),
+        Some(interface) if neighbor.address.is_unspecified() => interface.to_string(),
+        Some(interface) => format!("{}%{interface}", neighbor.address),
+    }
+}
 
 /// The parts that differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,18 +72,16 @@ impl Diff {
     }
 
     fn neighbors(&mut self, old: &Model, new: &Model) {
-        for neighbor in &new.speaker.neighbors {
-            let address = neighbor.address;
-            match old.speaker.neighbors.iter().find(|before| before.address == address) {
-                None => self.lines.push(format!("neighbor {address} added")),
-                Some(before) if before != neighbor => self.lines.push(format!("neighbor {address} changed")),
+        let (before, now) = (named(old), named(new));
+        for (name, neighbor) in &now {
+            match before.get(name) {
+                None => self.lines.push(format!("neighbor {name} added")),
+                Some(before) if before != neighbor => self.lines.push(format!("neighbor {name} changed")),
                 Some(_) => {}
             }
         }
-        for neighbor in &old.speaker.neighbors {
-            if !new.speaker.neighbors.iter().any(|after| after.address == neighbor.address) {
-                self.lines.push(format!("neighbor {} removed", neighbor.address));
-            }
+        for name in before.keys().filter(|name| !now.contains_key(*name)) {
+            self.lines.push(format!("neighbor {name} removed"));
         }
     }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::redact;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -16,7 +18,7 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Everything that is wrong with one file, in the order of the text.
+/// Everything that is wrong with one file, or is to be thought about, in the order of the text. Passwords are not shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errors {
     file: PathBuf,
@@ -54,8 +56,15 @@ impl Errors {
     pub fn new(file: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|a, b| (a.span.start, &a.key).cmp(&(b.span.start, &b.key)));
         problems.dedup();
-        let found = problems.into_iter().map(|problem| locate(text, problem)).collect();
+        let hidden = redact::hidden(text);
+        let found = problems.into_iter().map(|problem| locate(text, &hidden, problem)).collect();
         Self { file: file.to_owned(), found }
+    }
+
+    /// True if nothing was found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     /// The errors in the order of the text.
@@ -71,7 +80,7 @@ impl Errors {
     }
 }
 
-fn locate(text: &str, problem: Problem) -> Located {
+fn locate(text: &str, hidden: &[Range<usize>], problem: Problem) -> Located {
     let start = floor(text, problem.span.start);
     let end = floor(text, problem.span.end.max(problem.span.start));
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -79,8 +88,21 @@ fn locate(text: &str, problem: Problem) -> Located {
     let line = text[..start].matches('\n').count() + 1;
     let column = text[line_start..start].chars().count() + 1;
     let width = text[start..end.min(line_end).max(start)].chars().count().max(1);
-    let excerpt = text[line_start..line_end].trim_end().replace('\t', " ");
+    let excerpt = shown(text, hidden, line_start..line_end).trim_end().replace('\t', " ");
     Located { line, column, key: problem.key, message: problem.message, excerpt, width }
+}
+
+/// A line with its secrets left out.
+fn shown(text: &str, hidden: &[Range<usize>], line: Range<usize>) -> String {
+    let mut shown = String::new();
+    let mut at = line.start;
+    for part in hidden.iter().filter(|part| part.start < line.end && part.end > line.start) {
+        shown.push_str(&text[at..part.start.max(at)]);
+        shown.push_str(redact::HIDDEN);
+        at = part.end.min(line.end);
+    }
+    shown.push_str(&text[at..line.end]);
+    shown
 }
 
 /// The nearest character boundary at or before `at`.

@@ -33,13 +33,13 @@ pub(super) const ROOT: Keys = &[
     yes("as_path_set"),
     yes("community_set"),
     yes("policy"),
+    yes("aggregate"),
     yes("static"),
     yes("rib"),
     yes("fib"),
     yes("service"),
     yes("safety"),
     later("web"),
-    later("aggregate"),
     later("ospf"),
     later("fleet"),
     later("rpki"),
@@ -57,15 +57,30 @@ pub(super) const BGP: Keys = &[
     yes("redistribute"),
     yes("startup_delay"),
     yes("shutdown_message"),
-    later("confederation"),
+    yes("best_external"),
+    yes("confederation"),
 ];
-pub(super) const MULTIPATH: Keys = &[yes("ebgp"), yes("ibgp")];
+pub(super) const MULTIPATH: Keys = &[yes("ebgp"), yes("ibgp"), yes("relax")];
+pub(super) const CONFEDERATION: Keys = &[yes("id"), yes("members")];
 pub(super) const REDISTRIBUTE: Keys = &[yes("from"), yes("policy")];
 
-/// `[[neighbor]]`.
-pub(super) const NEIGHBOR: Keys = &[
-    yes("address"),
-    yes("group"),
+/// Two lists of keys as one.
+const fn join<const A: usize, const B: usize, const N: usize>(first: [Key; A], second: [Key; B]) -> [Key; N] {
+    assert!(A + B == N, "N is the sum");
+    let mut all = [yes(""); N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < A { first[at] } else { second[at - A] };
+        at += 1;
+    }
+    all
+}
+
+/// How many keys a group can give to its neighbors.
+const SHARED_KEYS: usize = 31;
+
+/// What a neighbor can have from its group, or say itself.
+const SHARED: [Key; SHARED_KEYS] = [
     yes("asn"),
     yes("port"),
     yes("passive"),
@@ -78,64 +93,38 @@ pub(super) const NEIGHBOR: Keys = &[
     yes("import"),
     yes("export"),
     yes("route_reflector_client"),
+    yes("route_server_client"),
     yes("next_hop_self"),
     yes("extended_messages"),
     yes("multihop"),
+    yes("ttl_security"),
+    yes("password"),
+    yes("password_file"),
+    yes("role"),
+    yes("max_prefix"),
+    yes("add_path"),
+    yes("graceful_restart"),
+    yes("default_originate"),
+    yes("allow_as_in"),
+    yes("remove_private_as"),
+    yes("as_override"),
     yes("adj_in"),
     yes("enabled"),
-    later("interface"),
-    later("range"),
-    later("password"),
-    later("password_file"),
-    later("ttl_security"),
-    later("role"),
-    later("max_prefix"),
-    later("route_server_client"),
-    later("add_path"),
-    later("graceful_restart"),
     later("bfd"),
-    later("default_originate"),
-    later("allow_as_in"),
-    later("remove_private_as"),
-    later("as_override"),
     later("advertise_only_installed"),
 ];
 
-/// `[[neighbor_group]]`: the keys of a neighbor that several can share.
-pub(super) const GROUP: Keys = &[
-    yes("name"),
-    yes("asn"),
-    yes("port"),
-    yes("passive"),
-    yes("local_address"),
-    yes("local_asn"),
-    yes("description"),
-    yes("hold_time"),
-    yes("connect_retry"),
-    yes("families"),
-    yes("import"),
-    yes("export"),
-    yes("route_reflector_client"),
-    yes("next_hop_self"),
-    yes("extended_messages"),
-    yes("multihop"),
-    yes("adj_in"),
-    yes("enabled"),
-    later("password"),
-    later("password_file"),
-    later("ttl_security"),
-    later("role"),
-    later("max_prefix"),
-    later("route_server_client"),
-    later("add_path"),
-    later("graceful_restart"),
-    later("bfd"),
-    later("default_originate"),
-    later("allow_as_in"),
-    later("remove_private_as"),
-    later("as_override"),
-    later("advertise_only_installed"),
-];
+/// `[[neighbor]]`: one of address, interface and range says who it is.
+pub(super) const NEIGHBOR: Keys = &join::<5, SHARED_KEYS, { 5 + SHARED_KEYS }>(
+    [yes("address"), yes("interface"), yes("range"), yes("limit"), yes("group")],
+    SHARED,
+);
+/// `[[neighbor_group]]`.
+pub(super) const GROUP: Keys = &join::<1, SHARED_KEYS, { 1 + SHARED_KEYS }>([yes("name")], SHARED);
+
+pub(super) const MAX_PREFIX: Keys = &[yes("limit"), yes("warn"), yes("restart")];
+pub(super) const ADD_PATH: Keys = &[yes("receive"), yes("send")];
+pub(super) const GRACEFUL_RESTART: Keys = &[yes("enabled"), yes("helper"), yes("restart_time"), yes("long_lived")];
 
 pub(super) const PREFIX_SET: Keys = &[yes("name"), yes("prefixes")];
 pub(super) const AS_PATH_SET: Keys = &[yes("name"), yes("patterns")];
@@ -174,6 +163,7 @@ pub(super) const SET: Keys = &[
 ];
 pub(super) const PREPEND: Keys = &[yes("asn"), yes("count")];
 
+pub(super) const AGGREGATE: Keys = &[yes("prefix"), yes("summary_only")];
 pub(super) const STATIC: Keys = &[yes("prefix"), yes("via"), yes("blackhole"), yes("interface"), yes("distance")];
 pub(super) const RIB: Keys = &[yes("distance")];
 pub(super) const DISTANCE: Keys =

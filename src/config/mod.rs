@@ -11,6 +11,7 @@ pub mod model;
 mod neighbors;
 mod policies;
 mod read;
+mod redact;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -28,8 +29,7 @@ pub const DEFAULT_PATH: &str = "/etc/anyhop/anyhop.toml";
 /// # Errors
 /// Everything that is wrong, with file, line, column, key and what would be right.
 pub fn check(path: &Path) -> Result<Model, Errors> {
-    let text = std::fs::read_to_string(path).map_err(|error| Errors::unreadable(path, &error))?;
-    check_text(path, &text)
+    review(path).map(|(model, _)| model)
 }
 
 /// Validates `text` as if it stood in the file `path`.
@@ -37,5 +37,26 @@ pub fn check(path: &Path) -> Result<Model, Errors> {
 /// # Errors
 /// As [`check`].
 pub fn check_text(path: &Path, text: &str) -> Result<Model, Errors> {
-    build::model(text).map_err(|problems| Errors::new(path, text, problems))
+    review_text(path, text).map(|(model, _)| model)
+}
+
+/// As [`check`], with what is allowed and may be unwise.
+///
+/// # Errors
+/// As [`check`].
+pub fn review(path: &Path) -> Result<(Model, Errors), Errors> {
+    let text = std::fs::read_to_string(path).map_err(|error| Errors::unreadable(path, &error))?;
+    review_text(path, &text)
+}
+
+/// As [`check_text`], with what is allowed and may be unwise.
+///
+/// # Errors
+/// As [`check`].
+pub fn review_text(path: &Path, text: &str) -> Result<(Model, Errors), Errors> {
+    let base = path.parent().unwrap_or(Path::new(""));
+    match build::model(text, base) {
+        Ok((model, warnings)) => Ok((model, Errors::new(path, text, warnings))),
+        Err(problems) => Err(Errors::new(path, text, problems)),
+    }
 }

@@ -1,17 +1,23 @@
-//! `[[neighbor_group]]` and `[[neighbor]]`: a group's keys are the defaults of its neighbors.
+//! `[[neighbor_group]]` and `[[neighbor]]`: who a neighbor is, what its group gives it, and which keys make no sense together.
+
+mod password;
+mod shared;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Range;
+use std::sync::Arc;
 
-use bgpd::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs};
+use bgpd::config::{Confederation, NeighborConfig, NeighborRange, PolicyRef, RemoteAs, Role};
+use ipnet::IpNet;
 use rib::AddressFamily;
-use toml::de::DeValue;
 
 use super::file;
 use super::model::NodeModel;
 use super::policies;
-use super::read::{At, Once, Table, Value};
+use super::read::{Once, Table};
+use crate::anycast::{ServiceSpec, Via};
+use shared::{Hops, Names, Shared};
 
 /// BGP families by name.
 const FAMILIES: &[(&str, AddressFamily)] =
@@ -32,149 +38,6 @@ pub(super) fn family(text: &str) -> Result<AddressFamily, String> {
         .ok_or_else(|| super::read::not_a_word(text, FAMILIES.iter().map(|(name, _)| *name)))
 }
 
-/// `asn` of a neighbor.
-struct Asn(RemoteAs);
-
-impl Value for Asn {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let right = || "must be a number from 1 to 4294967294, \"external\" or \"internal\"".to_owned();
-        match value {
-            DeValue::String(text) if text == "external" => Ok(Self(RemoteAs::External)),
-            DeValue::String(text) if text == "internal" => Ok(Self(RemoteAs::Internal)),
-            DeValue::Integer(number) => match u32::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
-                Ok(asn) if (1..u32::MAX).contains(&asn) && asn != 23456 => Ok(Self(RemoteAs::Number(asn))),
-                _ => Err(right()),
-            },
-            _ => Err(right()),
-        }
-    }
-}
-
-/// Policies of one direction, with their places.
-type Names = Vec<At<String>>;
-
-/// The keys that a group gives to its neighbors.
-#[derive(Clone, Default)]
-struct Shared {
-    asn: Option<RemoteAs>,
-    port: Option<u16>,
-    passive: Option<bool>,
-    local_address: Option<IpAddr>,
-    local_asn: Option<u32>,
-    description: Option<String>,
-    hold_time: Option<Duration>,
-    connect_retry: Option<Duration>,
-    families: Option<Vec<AddressFamily>>,
-    import: Option<Names>,
-    export: Option<Names>,
-    route_reflector_client: Option<bool>,
-    next_hop_self: Option<bool>,
-    extended_messages: Option<bool>,
-    multihop: Option<u8>,
-    adj_in: Option<AdjInKeep>,
-    enabled: Option<bool>,
-}
-
-impl Shared {
-    fn read(table: &Table<'_>) -> Self {
-        Self {
-            asn: table.get::<Asn>("asn").map(|asn| asn.0),
-            port: table.int("port", 1..=65535).map(|at| at.value),
-            passive: table.get("passive"),
-            local_address: local_address(table),
-            local_asn: table.int("local_asn", 1..=4_294_967_294).map(|at| at.value),
-            description: table.get("description"),
-            hold_time: hold_time(table),
-            connect_retry: connect_retry(table),
-            families: families(table),
-            import: table.one_or_more("import"),
-            export: table.one_or_more("export"),
-            route_reflector_client: table.get("route_reflector_client"),
-            next_hop_self: table.get("next_hop_self"),
-            extended_messages: table.get("extended_messages"),
-            multihop: table.int("multihop", 1..=255).map(|at| at.value),
-            adj_in: table.word("adj_in", &[("all", AdjInKeep::All), ("accepted", AdjInKeep::Accepted)]),
-            enabled: table.get("enabled"),
-        }
-    }
-
-    /// `self` where it says something, `group` elsewhere.
-    fn over(self, group: Self) -> Self {
-        Self {
-            asn: self.asn.or(group.asn),
-            port: self.port.or(group.port),
-            passive: self.passive.or(group.passive),
-            local_address: self.local_address.or(group.local_address),
-            local_asn: self.local_asn.or(group.local_asn),
-            description: self.description.or(group.description),
-            hold_time: self.hold_time.or(group.hold_time),
-            connect_retry: self.connect_retry.or(group.connect_retry),
-            families: self.families.or(group.families),
-            import: self.import.or(group.import),
-            export: self.export.or(group.export),
-            route_reflector_client: self.route_reflector_client.or(group.route_reflector_client),
-            next_hop_self: self.next_hop_self.or(group.next_hop_self),
-            extended_messages: self.extended_messages.or(group.extended_messages),
-            multihop: self.multihop.or(group.multihop),
-            adj_in: self.adj_in.or(group.adj_in),
-            enabled: self.enabled.or(group.enabled),
-        }
-    }
-}
-
-fn local_address(table: &Table<'_>) -> Option<IpAddr> {
-    let at = table.at::<IpAddr>("local_address")?;
-    if at.value.is_unspecified() || at.value.is_multicast() {
-        table.wrong(at.span, "local_address", format!("{} is no address of this host", at.value));
-        return None;
-    }
-    Some(at.value)
-}
-
-fn hold_time(table: &Table<'_>) -> Option<Duration> {
-    let at = table.at::<Duration>("hold_time")?;
-    let seconds = at.value.as_secs();
-    // RFC 4271 §4.2: zero, or at least three seconds; two octets on the wire.
-    let right = (seconds == 0 || (3..=65535).contains(&seconds)) && at.value.subsec_nanos() == 0;
-    if !right {
-        table.wrong(
-            at.span,
-            "hold_time",
-            "must be \"0s\" (none) or whole seconds from \"3s\" to \"65535s\" (RFC 4271)",
-        );
-        return None;
-    }
-    Some(at.value)
-}
-
-fn connect_retry(table: &Table<'_>) -> Option<Duration> {
-    let at = table.at::<Duration>("connect_retry")?;
-    if !(Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&at.value) {
-        table.wrong(at.span, "connect_retry", "must be from \"100ms\" to \"1h\"");
-        return None;
-    }
-    Some(at.value)
-}
-
-fn families(table: &Table<'_>) -> Option<Vec<AddressFamily>> {
-    let list = table.list::<String>("families")?;
-    let mut families = Vec::new();
-    for at in list {
-        match family(&at.value) {
-            Ok(family) if families.contains(&family) => {
-                table.wrong(at.span, "families", format!("{:?} stands twice; each may stand once", at.value));
-            }
-            Ok(family) => families.push(family),
-            Err(message) => table.wrong(at.span, "families", message),
-        }
-    }
-    if table.len_of("families") == 0 {
-        let example = "leave it out, or write [\"ipv4-unicast\"]";
-        table.wrong(table.span_of("families"), "families", format!("must name at least one family: {example}"));
-    }
-    Some(families)
-}
-
 /// A group.
 pub(super) struct Group<'a> {
     pub(super) name: String,
@@ -182,9 +45,14 @@ pub(super) struct Group<'a> {
     shared: Shared,
 }
 
+/// Neighbors in a range at a time unless said otherwise.
+const RANGE_LIMIT: u32 = 100;
+
 /// A neighbor, and where it stands.
 pub(super) struct Neighbor<'a> {
     pub(super) config: NeighborConfig,
+    /// The addresses it may come from and how many may, if it is not one but many.
+    range: Option<(IpNet, u32)>,
     pub(super) group: Option<String>,
     own: (Option<Names>, Option<Names>),
     table: Table<'a>,
@@ -210,6 +78,37 @@ impl Neighbor<'_> {
         check_chain(&self.table, "import", self.own.0.as_ref(), known);
         check_chain(&self.table, "export", self.own.1.as_ref(), known);
     }
+
+    /// Warns of addresses that stay announced while nobody is behind them.
+    pub(super) fn check_restart(&self, services: &[ServiceSpec]) {
+        if !self.config.graceful_restart.restarting {
+            return;
+        }
+        for service in services.iter().filter(|service| service.via.contains(&Via::Bgp)) {
+            let covered = service.vips.iter().find(|vip| self.config.families.contains(&AddressFamily::of(vip)));
+            if let Some(vip) = covered {
+                let message = format!(
+                    "enabled = true covers service {:?} ({vip}): while this node is down the neighbor keeps sending packets \
+                     to dead VIPs; leave enabled out where services are announced",
+                    service.name
+                );
+                self.table.warn(self.table.span_of("graceful_restart"), "graceful_restart", message);
+                return;
+            }
+        }
+    }
+}
+
+/// The speaker's neighbors and ranges.
+pub(super) fn into_configs(all: Vec<Neighbor<'_>>) -> (Vec<NeighborConfig>, Vec<NeighborRange>) {
+    let (mut neighbors, mut ranges) = (Vec::new(), Vec::new());
+    for Neighbor { config, range, .. } in all {
+        match range {
+            Some((range, limit)) => ranges.push(NeighborRange { range, limit, template: config }),
+            None => neighbors.push(config),
+        }
+    }
+    (neighbors, ranges)
 }
 
 /// Every `[[neighbor_group]]`.
@@ -229,10 +128,131 @@ pub(super) fn groups<'a>(root: &Table<'a>) -> Vec<Group<'a>> {
     all
 }
 
+/// Who a neighbor is.
+enum Who {
+    /// An address, with the link it belongs to if it is link-local.
+    Address(IpAddr, Option<Arc<str>>),
+    /// Whoever is at the other end of a link.
+    Interface(Arc<str>),
+    /// Whoever connects from there.
+    Range(IpNet),
+}
+
+impl Who {
+    /// What stands for the address in the configuration.
+    fn address(&self) -> IpAddr {
+        match self {
+            Self::Address(addr, _) => *addr,
+            // RFC 5549 and its kin run over link-local IPv6.
+            Self::Interface(_) | Self::Range(IpNet::V6(_)) => Ipv6Addr::UNSPECIFIED.into(),
+            Self::Range(IpNet::V4(_)) => Ipv4Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    /// What may stand once.
+    fn name(&self) -> String {
+        match self {
+            Self::Address(addr, None) => addr.to_string(),
+            Self::Address(addr, Some(interface)) => format!("{addr}%{interface}"),
+            Self::Interface(interface) => interface.to_string(),
+            Self::Range(range) => range.to_string(),
+        }
+    }
+}
+
+fn interface_name(table: &Table<'_>, span: Range<usize>, key: &str, name: &str) -> Option<Arc<str>> {
+    // IFNAMSIZ with its NUL.
+    if name.is_empty() || name.len() > 15 || name.contains(['/', '%']) || name.contains(char::is_whitespace) {
+        table.wrong(span, key, format!("{name:?} is no interface's name; one is like \"eth0\""));
+        return None;
+    }
+    Some(name.into())
+}
+
+/// `address`, also with its link behind a `%`.
+fn address(table: &Table<'_>) -> Option<Who> {
+    let written = table.at::<String>("address")?;
+    let span = || written.span.clone();
+    let (text, zone) = match written.value.split_once('%') {
+        Some((text, zone)) => (text, Some(interface_name(table, span(), "address", zone)?)),
+        None => (written.value.as_str(), None),
+    };
+    let Ok(addr) = text.parse::<IpAddr>() else {
+        let right = "must be an IP address, as in \"10.0.0.1\" or \"2001:db8::1\"";
+        table.wrong(span(), "address", format!("{right}, not {:?}", written.value));
+        return None;
+    };
+    if addr.is_unspecified() || addr.is_multicast() || matches!(addr, IpAddr::V4(v4) if v4.is_broadcast()) {
+        table.wrong(span(), "address", format!("{addr} is no neighbor's address"));
+        return None;
+    }
+    let named = table.at::<String>("interface");
+    let interface = named.as_ref().and_then(|at| interface_name(table, at.span.clone(), "interface", &at.value));
+    if named.is_some() && interface.is_none() {
+        return None;
+    }
+    if !matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
+        if zone.is_some() {
+            table.wrong(span(), "address", format!("{addr} is not link-local: write it without what follows the %"));
+        } else if named.is_some() {
+            let message = format!("stands with address = \"{addr}\", which is not link-local; write one of the two");
+            table.wrong(table.span_of("interface"), "interface", message);
+        } else {
+            return Some(Who::Address(addr, None));
+        }
+        return None;
+    }
+    match (zone, interface) {
+        (Some(zone), Some(interface)) if zone != interface => {
+            let message = format!("{interface:?} is another link than that of the address, {zone:?}; write it once");
+            table.wrong(table.span_of("interface"), "interface", message);
+            None
+        }
+        (None, None) => {
+            let message = format!("{addr} is link-local: give its interface, too, as in \"{addr}%eth0\"");
+            table.wrong(span(), "address", message);
+            None
+        }
+        (zone, interface) => Some(Who::Address(addr, zone.or(interface))),
+    }
+}
+
+fn who(table: &Table<'_>) -> Option<Who> {
+    if table.has("range") {
+        for other in ["address", "interface"] {
+            if table.has(other) {
+                let message = "stands together with range; write one of address, interface and range";
+                table.wrong(table.span_of(other), other, message);
+                return None;
+            }
+        }
+        let range = table.at::<IpNet>("range")?;
+        if range.value.addr().is_multicast() {
+            table.wrong(range.span, "range", format!("{} holds no neighbor's address", range.value));
+            return None;
+        }
+        return Some(Who::Range(range.value));
+    }
+    if table.has("address") {
+        return address(table);
+    }
+    if !table.has("interface") {
+        table.missing("address", "the neighbor's IP address; or interface = \"eth0\", or range = \"10.0.0.0/24\"");
+        return None;
+    }
+    let name = table.at::<String>("interface")?;
+    interface_name(table, name.span, "interface", &name.value).map(Who::Interface)
+}
+
 /// Every `[[neighbor]]`, completed by its group and the defaults.
-pub(super) fn neighbors<'a>(root: &Table<'a>, groups: &[Group<'a>], node: &NodeModel) -> Vec<Neighbor<'a>> {
+pub(super) fn neighbors<'a>(
+    root: &Table<'a>,
+    groups: &[Group<'a>],
+    node: &NodeModel,
+    confederation: Option<&Confederation>,
+) -> Vec<Neighbor<'a>> {
     let by_name: BTreeMap<&str, &Group<'_>> = groups.iter().map(|group| (group.name.as_str(), group)).collect();
-    let mut once = Once::<IpAddr>::default();
+    let mut once = Once::<String>::default();
     let mut all = Vec::new();
     for table in root.tables("neighbor", "neighbor", file::NEIGHBOR) {
         let own = Shared::read(&table);
@@ -250,61 +270,125 @@ pub(super) fn neighbors<'a>(root: &Table<'a>, groups: &[Group<'a>], node: &NodeM
             );
         }
         let keys = own.over(found.map(|group| group.shared.clone()).unwrap_or_default());
-        let address = table.at::<IpAddr>("address");
-        if !table.has("address") && !table.has("interface") && !table.has("range") {
-            table.missing("address", "the neighbor's IP address");
+        let who = who(&table);
+        let limit = table.int::<u32>("limit", 1..=65535);
+        if let Some(limit) = limit.as_ref().filter(|_| !table.has("range")) {
+            table.wrong(limit.span.clone(), "limit", "goes with range; max_prefix limits prefixes");
         }
         if keys.asn.is_none() && !table.has("asn") && (group.is_none() || found.is_some()) {
             table.missing("asn", "the neighbor's AS number, \"external\" or \"internal\"");
         }
-        let Some(address) = address else { continue };
-        let addr = address.value;
-        if addr.is_unspecified() || addr.is_multicast() || matches!(addr, IpAddr::V4(v4) if v4.is_broadcast()) {
-            table.wrong(address.span, "address", format!("{addr} is no neighbor's address"));
+        let Some(who) = who else { continue };
+        let place = ["address", "range", "interface"].into_iter().find(|key| table.has(key)).unwrap_or("address");
+        if !once.take(who.name(), &table, place, table.span_of(place)) {
             continue;
         }
-        if matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local()) {
-            let message = "link-local neighbors are not yet supported by this version; use a global address";
-            table.wrong(address.span, "address", message);
-            continue;
-        }
-        if !once.take(addr, &table, "address", address.span) {
-            continue;
-        }
-        if let Some(local) = keys.local_address.filter(|local| local.is_ipv4() != addr.is_ipv4()) {
-            let message = format!("{local} is not of the family of the neighbor's address {addr}");
-            table.wrong(table.span_of("local_address"), "local_address", message);
-        }
-        let config = complete(addr, keys, node, &table);
-        all.push(Neighbor { config, group: group.map(|at| at.value), own: policies, table });
+        let mut config = complete(&who, keys, node, confederation, &table);
+        let range = match who {
+            Who::Range(range) => {
+                config.passive = true;
+                Some((range, limit.map_or(RANGE_LIMIT, |at| at.value)))
+            }
+            Who::Address(..) | Who::Interface(_) => None,
+        };
+        all.push(Neighbor { config, range, group: group.map(|at| at.value), own: policies, table });
     }
     all
 }
 
-fn complete(address: IpAddr, keys: Shared, node: &NodeModel, table: &Table<'_>) -> NeighborConfig {
+/// Notes what makes no sense together, at the neighbor's own key or, if it comes from the group, at the neighbor.
+fn judge(who: &Who, keys: &Shared, node: &NodeModel, confederation: Option<&Confederation>, table: &Table<'_>) {
+    let wrong = |key: &str, message: String| table.wrong(table.span_of(key), key, message);
     let remote_as = keys.asn.unwrap_or(RemoteAs::External);
-    let internal = match remote_as {
-        RemoteAs::Internal => true,
-        RemoteAs::External => false,
-        RemoteAs::Number(asn) => asn == node.asn,
-    };
+    let internal = is_internal(remote_as, node);
+    let member =
+        matches!(remote_as, RemoteAs::Number(asn) if confederation.is_some_and(|all| all.members.contains(&asn)));
+    if let Some(local) = keys.local_address {
+        let address = who.address();
+        if local.is_ipv4() != address.is_ipv4() {
+            let of = match who {
+                Who::Interface(_) => "an unnumbered session, which is IPv6".to_owned(),
+                Who::Range(range) => format!("the range {range}"),
+                Who::Address(..) => format!("the neighbor's address {address}"),
+            };
+            wrong("local_address", format!("{local} is not of the family of {of}"));
+        }
+    }
     if let (RemoteAs::Number(remote), Some(local)) = (remote_as, keys.local_asn)
         && remote == local
         && local != node.asn
     {
-        let message = format!("{local} is the neighbor's own AS; leave it out, or give another");
-        table.wrong(table.span_of("local_asn"), "local_asn", message);
+        wrong("local_asn", format!("{local} is the neighbor's own AS; leave it out, or give another"));
     }
-    if keys.route_reflector_client == Some(true) && !internal {
-        let message = "only an internal neighbor can be a route-reflection client (RFC 4456)";
-        table.wrong(table.span_of("route_reflector_client"), "route_reflector_client", message);
+    if matches!(who, Who::Range(_)) && keys.passive == Some(false) {
+        wrong("passive", "must not be false with range: nobody knows whom to dial".to_owned());
     }
+    let is = |key: &Option<bool>| *key == Some(true);
+    if is(&keys.route_reflector_client) && !internal {
+        wrong(
+            "route_reflector_client",
+            "only an internal neighbor can be a route-reflection client (RFC 4456)".to_owned(),
+        );
+    }
+    for (key, set, why) in [
+        ("role", keys.role.is_some(), "roles are between different ASes (RFC 9234)"),
+        ("route_server_client", is(&keys.route_server_client), "a route server serves other ASes (RFC 7947)"),
+        ("as_override", is(&keys.as_override), "there is only our own AS to be replaced"),
+        ("remove_private_as", is(&keys.remove_private_as), "its AS_PATH is not ours to change"),
+    ] {
+        if set && internal {
+            wrong(key, format!("is not for an internal neighbor: {why}; leave it out"));
+        }
+    }
+    if keys.role.is_some() && member {
+        wrong(
+            "role",
+            "is not for a member of our confederation: roles are between different ASes (RFC 9234)".to_owned(),
+        );
+    }
+    if is(&keys.route_server_client) {
+        // RFC 7947 §2.2.2: the AS_PATH is handed on as it is.
+        for (key, set) in [("as_override", is(&keys.as_override)), ("remove_private_as", is(&keys.remove_private_as))] {
+            if set {
+                wrong(
+                    key,
+                    "contradicts route_server_client: a route server leaves the AS_PATH alone (RFC 7947)".to_owned(),
+                );
+            }
+        }
+        if keys.role.is_some_and(|role| role != Role::RouteServer) {
+            wrong("role", "contradicts route_server_client: our role is then \"rs\"".to_owned());
+        }
+    }
+}
+
+fn is_internal(remote_as: RemoteAs, node: &NodeModel) -> bool {
+    match remote_as {
+        RemoteAs::Internal => true,
+        RemoteAs::External => false,
+        RemoteAs::Number(asn) => asn == node.asn,
+    }
+}
+
+fn complete(
+    who: &Who,
+    keys: Shared,
+    node: &NodeModel,
+    confederation: Option<&Confederation>,
+    table: &Table<'_>,
+) -> NeighborConfig {
+    judge(who, &keys, node, confederation, table);
     let chain = |chain: Option<Names>| match chain {
         Some(names) => PolicyRef::Chain(names.into_iter().map(|at| at.value).collect()),
         None => PolicyRef::Unset,
     };
-    let defaults = NeighborConfig::new(address, remote_as);
+    let defaults = NeighborConfig::new(who.address(), keys.asn.unwrap_or(RemoteAs::External));
     NeighborConfig {
+        interface: match who {
+            Who::Address(_, interface) => interface.clone(),
+            Who::Interface(interface) => Some(Arc::clone(interface)),
+            Who::Range(_) => None,
+        },
         port: keys.port.unwrap_or(defaults.port),
         local_asn: keys.local_asn,
         local_address: keys.local_address,
@@ -313,14 +397,31 @@ fn complete(address: IpAddr, keys: Shared, node: &NodeModel, table: &Table<'_>) 
         enabled: keys.enabled.unwrap_or(defaults.enabled),
         hold_time: keys.hold_time.unwrap_or(defaults.hold_time),
         connect_retry: keys.connect_retry.unwrap_or(defaults.connect_retry),
-        families: keys.families.unwrap_or_else(|| defaults.families.clone()),
+        families: keys.families.unwrap_or(defaults.families),
         import: chain(keys.import),
         export: chain(keys.export),
         adj_in: keys.adj_in.unwrap_or(defaults.adj_in),
         next_hop_self: keys.next_hop_self.unwrap_or(defaults.next_hop_self),
         route_reflector_client: keys.route_reflector_client.unwrap_or(defaults.route_reflector_client),
         extended_messages: keys.extended_messages.unwrap_or(defaults.extended_messages),
-        multihop: keys.multihop,
+        multihop: match keys.hops {
+            Some(Hops::Multihop(hops)) => Some(hops),
+            _ => None,
+        },
+        ttl_security: match keys.hops {
+            Some(Hops::Security(hops)) => Some(hops),
+            _ => None,
+        },
+        password: keys.password,
+        role: keys.role,
+        max_prefix: keys.max_prefix,
+        route_server_client: keys.route_server_client.unwrap_or(defaults.route_server_client),
+        add_path: keys.add_path.unwrap_or(defaults.add_path),
+        graceful_restart: keys.graceful_restart.unwrap_or(defaults.graceful_restart),
+        default_originate: keys.default_originate.unwrap_or(defaults.default_originate),
+        allow_as_in: keys.allow_as_in.unwrap_or(defaults.allow_as_in),
+        remove_private_as: keys.remove_private_as.unwrap_or(defaults.remove_private_as),
+        as_override: keys.as_override.unwrap_or(defaults.as_override),
         ..defaults
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,17 +17,28 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 use super::file::Keys;
 
-/// Where problems are gathered.
-#[derive(Debug, Default)]
-pub(super) struct Sink(RefCell<Vec<Problem>>);
+/// Where problems are gathered, and what reading has to know beside the text.
+#[derive(Debug)]
+pub(super) struct Sink {
+    problems: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
+    /// Where relative paths in the text begin.
+    base: PathBuf,
+}
 
 impl Sink {
-    pub(super) fn push(&self, span: Range<usize>, key: impl Into<String>, message: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { span, key: key.into(), message: message.into() });
+    /// An empty one for a text whose relative paths begin at `base`.
+    pub(super) fn new(base: &Path) -> Self {
+        Self { problems: RefCell::default(), warnings: RefCell::default(), base: base.to_owned() }
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.0.into_inner()
+    pub(super) fn push(&self, span: Range<usize>, key: impl Into<String>, message: impl Into<String>) {
+        self.problems.borrow_mut().push(Problem { span, key: key.into(), message: message.into() });
+    }
+
+    /// Errors, and what is only to be thought about.
+    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Problem>) {
+        (self.problems.into_inner(), self.warnings.into_inner())
     }
 }
 
@@ -74,6 +86,17 @@ impl<'a> Table<'a> {
     /// Notes a problem with a key of this table.
     pub(super) fn wrong(&self, span: Range<usize>, name: &str, message: impl Into<String>) {
         self.sink.push(span, self.key(name), message);
+    }
+
+    /// Notes something that is allowed and may be unwise.
+    pub(super) fn warn(&self, span: Range<usize>, name: &str, message: impl Into<String>) {
+        let problem = Problem { span, key: self.key(name), message: message.into() };
+        self.sink.warnings.borrow_mut().push(problem);
+    }
+
+    /// A path of the text: relative ones begin where the file stands.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.sink.base.join(path)
     }
 
     /// Notes that a key is missing.
@@ -125,6 +148,23 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A share from 0 to 1.
+    pub(super) fn share(&self, name: &str) -> Option<At<f64>> {
+        let value = self.raw(name)?;
+        let number = match value.get_ref() {
+            DeValue::Float(number) => number.as_str().replace('_', "").parse::<f64>().ok(),
+            other => integer(other).and_then(|number| i32::try_from(number).ok()).map(f64::from),
+        };
+        match number {
+            Some(number) if (0.0..=1.0).contains(&number) => Some(At { value: number, span: value.span() }),
+            _ => {
+                let message = format!("must be a share from 0 to 1, as in 0.8, not {}", shown(value.get_ref()));
+                self.wrong(value.span(), name, message);
+                None
+            }
+        }
+    }
+
     /// An array of values; wrong elements are noted and left out. With `or_one`, a single value stands for an array of
     /// one.
     fn elements<T: Value>(&self, name: &str, or_one: bool) -> Option<Vec<At<T>>> {
@@ -165,6 +205,13 @@ impl<'a> Table<'a> {
                 None
             }
         }
+    }
+
+    /// A table under a key, if it is one, for a second reader: nothing is noted.
+    pub(super) fn inner(&self, name: &str, path: &'a str) -> Option<Table<'a>> {
+        let value = self.raw(name)?;
+        let DeValue::Table(table) = value.get_ref() else { return None };
+        Some(Self { table, span: (value.span().start, value.span().end), sink: self.sink, path })
     }
 
     /// The tables of an array under a key, opened by `keys` once their own content is known.
@@ -284,6 +331,24 @@ fn parsed<T>(value: &DeValue<'_>, right: &str, parse: impl FnOnce(&str) -> Optio
 impl Value for IpAddr {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
         parsed(value, "an IP address, as in \"10.0.0.1\" or \"2001:db8::1\"", |text| text.parse().ok())
+    }
+}
+
+/// An AS number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Number(pub(super) u32);
+
+impl Value for Number {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        integer(value)
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|asn| (1..u32::MAX).contains(asn))
+            .map(Self)
+            .ok_or_else(|| format!("must be a number from 1 to 4294967294, not {}", shown(value)))
+    }
+
+    fn list_example() -> &'static str {
+        "[64512, 64513]"
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bgpd::config::{PolicyRef, RemoteAs};
+use bgpd::config::{AddPath, Aggregate, Confederation, GracefulRestart, MaxPrefix, PolicyRef, RemoteAs, Role, Secret};
 use proptest::prelude::*;
 use rib::{AddressFamily, AdminDistance};
 
@@ -118,8 +118,25 @@ const BAD: &[(&str, &str)] = &[
     ("[bgp]\nlisten_on = []\n", "5:1 bgp.listen_on: is not a known key; did you mean \"listen\"?"),
     ("[web]\nlisten = \"127.0.0.1:80\"\n", "4:2 web: is not yet supported by this version"),
     ("[ospf]\n", "4:2 ospf: is not yet supported by this version"),
-    ("[[aggregate]]\nprefix = \"10.0.0.0/8\"\n", "4:3 aggregate: is not yet supported by this version"),
-    ("[bgp]\nconfederation = { id = 1 }\n", "5:1 bgp.confederation: is not yet supported by this version"),
+    ("[[aggregate]]\nprefix = \"10.0.0.1/8\"\n", "5:10 aggregate.prefix: 10.0.0.1/8 has bits set beyond its length"),
+    ("[[aggregate]]\nprefix = \"10.0.0.1/32\"\n", "5:10 aggregate.prefix: 10.0.0.1/32 can have no more specific ones"),
+    ("[[aggregate]]\nsummary_only = true\n", "4:1 aggregate.prefix: is missing"),
+    (
+        "[[aggregate]]\nprefix = \"10.0.0.0/8\"\n[[aggregate]]\nprefix = \"10.0.0.0/8\"\n",
+        "7:10 aggregate.prefix: 10.0.0.0/8 stands twice",
+    ),
+    ("[bgp]\nconfederation = { id = 64512 }\n", "5:24 bgp.confederation.id: 64512 is node.asn, which is our member AS"),
+    ("[bgp]\nconfederation = { members = [1] }\n", "5:17 bgp.confederation.id: is missing"),
+    ("[bgp]\nconfederation = { id = 9, members = [8, 8] }\n", "5:41 bgp.confederation.members: 8 stands twice"),
+    (
+        "[bgp]\nconfederation = { id = 9, members = [9] }\n",
+        "5:38 bgp.confederation.members: 9 is the confederation itself",
+    ),
+    (
+        "[bgp]\nconfederation = { id = 9, members = [0] }\n",
+        "5:38 bgp.confederation.members: must be a number from 1 to 4294967294, not 0",
+    ),
+    ("[bgp]\nbest_external = 1\n", "5:17 bgp.best_external: must be true or false, not 1"),
     ("[api]\nlisten = [\"0.0.0.0:50051\"]\n", "5:11 api.listen: 0.0.0.0:50051 is not loopback: that needs [api.tls]"),
     ("[api]\nlisten = [\"unix:rel.sock\"]\n", "5:11 api.listen: a Unix socket is an absolute path"),
     ("[api.tls]\ncert = \"x\"\n", "4:6 api.tls: is not yet supported by this version"),
@@ -146,10 +163,6 @@ const BAD: &[(&str, &str)] = &[
     (
         "[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nhold_tme = \"9s\"\n",
         "7:1 neighbor.hold_tme: is not a known key; did you mean \"hold_time\"?",
-    ),
-    (
-        "[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\npassword = \"x\"\n",
-        "7:1 neighbor.password: is not yet supported by this version",
     ),
     ("[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nbfd = true\n", "7:1 neighbor.bfd: is not yet supported"),
     (
@@ -303,5 +316,277 @@ proptest! {
             }
             let _ = errors.to_string();
         }
+    }
+}
+
+/// A line after an external neighbor's address and AS, and the error at it without its place.
+const BAD_NEIGHBOR: &[(&str, &str)] = &[
+    ("interface = \"eth0\"", "interface: stands with address = \"10.0.0.1\", which is not link-local"),
+    ("range = \"10.0.0.0/24\"", "address: stands together with range; write one of address, interface and range"),
+    ("limit = 5", "limit: goes with range; max_prefix limits prefixes"),
+    ("ttl_security = 0", "ttl_security: must be a number from 1 to 254, not 0"),
+    ("ttl_security = 255", "ttl_security: must be a number from 1 to 254, not 255"),
+    ("ttl_security = 1\nmultihop = 2", "ttl_security: stands together with multihop"),
+    (
+        "role = \"custmer\"",
+        "role: \"custmer\" is not one of \"provider\", \"customer\", \"peer\", \"rs\", \"rs-client\"; did",
+    ),
+    ("max_prefix = {}", "max_prefix.limit: is missing: the most prefixes"),
+    ("max_prefix = 5", "max_prefix: must be a table, not 5"),
+    ("max_prefix = { limit = 0 }", "max_prefix.limit: must be a number from 1 to 4294967295, not 0"),
+    ("max_prefix = { limit = 9, warn = 1.5 }", "max_prefix.warn: must be a share from 0 to 1, as in 0.8, not 1.5"),
+    ("max_prefix = { limit = 9, warn = \"80%\" }", "max_prefix.warn: must be a share from 0 to 1"),
+    (
+        "max_prefix = { limit = 9, restart = \"0s\" }",
+        "max_prefix.restart: must be whole seconds from \"1s\" to \"30d\"",
+    ),
+    ("add_path = { send = 300 }", "add_path.send: must be a number from 0 to 255, not 300"),
+    ("add_path = { recieve = true }", "add_path.recieve: is not a known key; did you mean \"receive\"?"),
+    (
+        "graceful_restart = { restart_time = \"4096s\" }",
+        "graceful_restart.restart_time: must be whole seconds from \"1s\"",
+    ),
+    ("graceful_restart = { restart_time = \"1500ms\" }", "graceful_restart.restart_time: must be whole seconds"),
+    ("graceful_restart = { long_lived = \"195d\" }", "graceful_restart.long_lived: must be whole seconds"),
+    (
+        "graceful_restart = { helper = false, long_lived = \"1h\" }",
+        "graceful_restart.long_lived: needs enabled = true (to be kept) or helper = true (to keep)",
+    ),
+    ("graceful_restart = true", "graceful_restart: must be a table, not true"),
+    ("allow_as_in = 11", "allow_as_in: must be a number from 0 to 10, not 11"),
+    ("asn = \"internal\"\nrole = \"peer\"", "role: is not for an internal neighbor: roles are between different ASes"),
+    ("asn = 64512\nroute_server_client = true", "route_server_client: is not for an internal neighbor"),
+    ("asn = 64512\nas_override = true", "as_override: is not for an internal neighbor"),
+    ("asn = 64512\nremove_private_as = true", "remove_private_as: is not for an internal neighbor"),
+    ("route_server_client = true\nas_override = true", "as_override: contradicts route_server_client"),
+    (
+        "route_server_client = true\nrole = \"customer\"",
+        "role: contradicts route_server_client: our role is then \"rs\"",
+    ),
+    ("bfd = true", "bfd: is not yet supported by this version"),
+    ("advertise_only_installed = true", "advertise_only_installed: is not yet supported by this version"),
+];
+
+#[test]
+fn a_neighbor_s_key_that_makes_no_sense_is_refused_with_what_would() {
+    let mut wrong = Vec::new();
+    for (lines, expected) in BAD_NEIGHBOR {
+        let asn = if lines.starts_with("asn") { "" } else { "asn = 64500\n" };
+        let text = format!("{NODE}[[neighbor]]\naddress = \"10.0.0.1\"\n{asn}{lines}\n");
+        let found = errors_of(&text);
+        let first = found.first().and_then(|line| line.split_once(' ')).map(|(_, said)| said).unwrap_or_default();
+        if !first.starts_with(&format!("neighbor.{expected}")) || found.len() != 1 {
+            wrong.push(format!("{lines}\n  expected {expected}\n  found    {found:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_neighbor_is_an_address_a_link_or_a_range() {
+    let model = good(
+        "[[neighbor]]\naddress = \"fe80::1%eth0\"\nasn = 1\n\
+         [[neighbor]]\naddress = \"fe80::1\"\ninterface = \"eth1\"\nasn = 1\n\
+         [[neighbor]]\ninterface = \"eth0\"\nasn = \"external\"\nfamilies = [\"ipv4-unicast\", \"ipv6-unicast\"]\n\
+         [[neighbor]]\nrange = \"10.0.0.0/24\"\nasn = \"external\"\n\
+         [[neighbor]]\nrange = \"2001:db8::/64\"\nlimit = 7\nasn = 1\n",
+    );
+    let who: Vec<_> = model.speaker.neighbors.iter().map(|n| (n.address.to_string(), n.interface.as_deref())).collect();
+    let expected = [("fe80::1", Some("eth0")), ("fe80::1", Some("eth1")), ("::", Some("eth0"))];
+    assert_eq!(who, expected.map(|(address, interface)| (address.to_owned(), interface)));
+    let ranges: Vec<_> = model.speaker.ranges.iter().map(|r| (r.range.to_string(), r.limit)).collect();
+    assert_eq!(ranges, [("10.0.0.0/24".to_owned(), 100), ("2001:db8::/64".to_owned(), 7)]);
+    let template = &model.speaker.ranges[1].template;
+    assert!(template.passive && template.families == [AddressFamily::Ipv6]);
+    assert_eq!(model.bgp.listen.len(), 2, "a range is a reason to listen");
+
+    for (text, expected) in [
+        ("address = \"fe80::1\"\n", "neighbor.address: fe80::1 is link-local: give its interface, too"),
+        ("address = \"fe80::1%eth0\"\ninterface = \"eth1\"\n", "neighbor.interface: \"eth1\" is another link"),
+        ("address = \"10.0.0.1%eth0\"\n", "neighbor.address: 10.0.0.1 is not link-local"),
+        ("address = \"fe80::1%\"\n", "neighbor.address: \"\" is no interface's name"),
+        (
+            "interface = \"a name too long for one\"\n",
+            "neighbor.interface: \"a name too long for one\" is no interface's",
+        ),
+        ("range = \"10.0.0.0/24\"\npassive = false\n", "neighbor.passive: must not be false with range"),
+        ("range = \"10.0.0.1/24\"\n", "neighbor.range: 10.0.0.1/24 has bits set"),
+        ("range = \"10.0.0.0/24\"\nlimit = 0\n", "neighbor.limit: must be a number from 1 to 65535"),
+        (
+            "interface = \"eth0\"\nlocal_address = \"10.0.0.1\"\n",
+            "neighbor.local_address: 10.0.0.1 is not of the family",
+        ),
+    ] {
+        let found = errors_of(&format!("{NODE}[[neighbor]]\nasn = 1\n{text}"));
+        assert!(found[0].split_once(' ').is_some_and(|(_, said)| said.starts_with(expected)), "{text}: {found:#?}");
+    }
+    for twice in ["range = \"10.0.0.0/24\"\n", "interface = \"eth0\"\n", "address = \"fe80::1%eth0\"\n"] {
+        let one = format!("[[neighbor]]\nasn = 1\n{twice}");
+        let found = errors_of(&format!("{NODE}{one}{one}"));
+        assert!(found[0].contains("stands twice; each may stand once"), "{found:#?}");
+    }
+}
+
+#[test]
+fn every_key_of_a_session_reaches_the_speaker() {
+    let model = good(
+        r#"
+[bgp]
+confederation = { id = 64999, members = [64512, 64513] }
+multipath = { ebgp = 4, ibgp = 2, relax = true }
+best_external = true
+[[aggregate]]
+prefix = "198.51.100.0/22"
+summary_only = true
+[[neighbor]]
+address = "10.0.0.1"
+asn = 64500
+password = "hush"
+ttl_security = 2
+role = "customer"
+max_prefix = { limit = 1000, warn = 0.8, restart = "5m" }
+add_path = { receive = true, send = 4 }
+graceful_restart = { enabled = true, restart_time = "60s", long_lived = "1h" }
+default_originate = true
+allow_as_in = 3
+remove_private_as = true
+as_override = true
+[[neighbor]]
+address = "10.0.0.2"
+asn = 64501
+role = "rs"
+route_server_client = true
+max_prefix = { limit = 10 }
+"#,
+    );
+    let speaker = &model.speaker;
+    assert_eq!(speaker.confederation, Some(Confederation { id: 64999, members: vec![64513] }));
+    assert_eq!((speaker.multipath_ebgp, speaker.multipath_ibgp, speaker.multipath_relax), (4, 2, true));
+    assert!(speaker.best_external);
+    assert_eq!(speaker.aggregates, [Aggregate { prefix: "198.51.100.0/22".parse().unwrap(), summary_only: true }]);
+    let [a, b] = speaker.neighbors.as_slice() else { panic!("two neighbors") };
+    assert_eq!(a.password.as_ref().map(Secret::expose), Some("hush"));
+    assert_eq!((a.ttl_security, a.multihop, a.role), (Some(2), None, Some(Role::Customer)));
+    let five_minutes = Some(Duration::from_secs(300));
+    assert_eq!(a.max_prefix, Some(MaxPrefix { limit: 1000, warn: 800, restart: five_minutes }));
+    assert_eq!(a.add_path, AddPath { receive: true, send: 4 });
+    let restart = GracefulRestart {
+        helper: true,
+        restarting: true,
+        restart_time: Duration::from_secs(60),
+        long_lived: Some(Duration::from_secs(3600)),
+    };
+    assert_eq!(a.graceful_restart, restart);
+    assert!(a.default_originate && a.remove_private_as && a.as_override && a.allow_as_in == 3);
+    assert_eq!((b.role, b.route_server_client), (Some(Role::RouteServer), true));
+    assert_eq!(b.max_prefix, Some(MaxPrefix { limit: 10, warn: 8, restart: None }));
+    assert_eq!(b.graceful_restart, GracefulRestart::default());
+}
+
+#[test]
+fn a_group_gives_every_kind_of_key_and_the_neighbor_s_own_way_wins_whole() {
+    let model = good(
+        r#"
+[[neighbor_group]]
+name = "g"
+asn = 64500
+password = "of the group"
+multihop = 3
+role = "peer"
+max_prefix = { limit = 5, restart = "1m" }
+add_path = { receive = true }
+graceful_restart = { helper = false }
+allow_as_in = 1
+[[neighbor]]
+address = "10.0.0.1"
+group = "g"
+[[neighbor]]
+address = "10.0.0.2"
+group = "g"
+password = "own"
+ttl_security = 1
+role = "customer"
+max_prefix = { limit = 6 }
+add_path = { send = 2 }
+graceful_restart = {}
+allow_as_in = 0
+"#,
+    );
+    let [a, b] = model.speaker.neighbors.as_slice() else { panic!("two neighbors") };
+    assert_eq!(a.password.as_ref().map(Secret::expose), Some("of the group"));
+    assert_eq!((a.multihop, a.ttl_security, a.role, a.allow_as_in), (Some(3), None, Some(Role::Peer), 1));
+    assert!(a.add_path.receive && !a.graceful_restart.helper && a.max_prefix.is_some_and(|max| max.restart.is_some()));
+    assert_eq!(b.password.as_ref().map(Secret::expose), Some("own"));
+    assert_eq!((b.multihop, b.ttl_security, b.role, b.allow_as_in), (None, Some(1), Some(Role::Customer), 0));
+    assert_eq!(b.add_path, AddPath { receive: false, send: 2 });
+    assert!(b.graceful_restart.helper && b.max_prefix.is_some_and(|max| max.restart.is_none() && max.limit == 6));
+}
+
+#[test]
+fn a_restart_that_would_hold_dead_vips_is_warned_of() {
+    let text = |family: &str, enabled: bool| {
+        format!(
+            "{NODE}[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nfamilies = [\"{family}\"]\n\
+             graceful_restart = {{ enabled = {enabled} }}\n[[service]]\nname = \"dns\"\nvips = [\"192.0.2.53/32\"]\n"
+        )
+    };
+    let warned = |text: &str| {
+        let (_, warnings) = super::review_text(Path::new("t.toml"), text).expect("valid");
+        warnings.list().iter().map(|w| format!("{}:{} {}: {}", w.line, w.column, w.key, w.message)).collect::<Vec<_>>()
+    };
+    let found = warned(&text("ipv4-unicast", true));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let start = "8:20 neighbor.graceful_restart: enabled = true covers service \"dns\" (192.0.2.53/32)";
+    assert!(found[0].starts_with(start), "{found:#?}");
+    assert!(warned(&text("ipv6-unicast", true)).is_empty() && warned(&text("ipv4-unicast", false)).is_empty());
+}
+
+#[test]
+fn a_password_is_read_from_its_file_and_never_repeated() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, content: &[u8], mode: u32| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode set");
+    };
+    write("key", b"hush hush\n", 0o600);
+    write("open", b"hush hush\r\n", 0o644);
+    write("empty", b"\n", 0o600);
+    write("long", "hushhush".repeat(11).as_bytes(), 0o600);
+    write("binary", b"hush\xff", 0o600);
+    let review = |line: &str| {
+        let text = format!("{NODE}[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\n{line}\n");
+        super::review_text(&dir.path().join("t.toml"), &text)
+    };
+    let (model, warnings) = review("password_file = \"key\"").expect("valid");
+    assert_eq!(model.speaker.neighbors[0].password.as_ref().map(Secret::expose), Some("hush hush"));
+    assert!(warnings.is_empty());
+    assert!(!format!("{model:?}").contains("hush"), "Debug shows no password");
+    let (model, warnings) = review("password_file = \"open\"").expect("valid");
+    assert_eq!(model.speaker.neighbors[0].password.as_ref().map(Secret::expose), Some("hush hush"));
+    assert!(warnings.list()[0].message.contains("can be read by others than its owner"), "{warnings}");
+    let long = format!("password = \"{}\"", "hush".repeat(21));
+    for (line, expected) in [
+        ("password_file = \"gone\"", "gone: cannot read the file: No such file"),
+        ("password_file = \".\"", "is no file"),
+        ("password_file = \"empty\"", "is empty"),
+        ("password_file = \"long\"", "is 88 octets long; TCP-MD5 takes at most 80"),
+        ("password_file = \"binary\"", "is no text in UTF-8"),
+        ("password = \"hush\"\npassword_file = \"key\"", "stands together with password"),
+        (long.as_str(), "is 84 octets long; TCP-MD5 takes at most 80"),
+        ("password = \"\"", "is empty"),
+        ("password = [\"hush\"]", "must be a text in quotes"),
+        ("password = hush", "…"),
+        ("password = \"hush\\q\"", "…"),
+        ("password = \"\"\"\nhush\\q\n\"\"\"", "…"),
+        ("password = \"hush", "…"),
+        ("pasword = \"hush\"", "did you mean \"password\"?"),
+        ("max_prefix = { limit = 0, password = \"hush\" }", "is not a known key"),
+    ] {
+        let errors = review(line).expect_err(line);
+        let said = errors.to_string();
+        assert!(said.contains(expected), "{line}: {said}");
+        assert!(!said.contains("hush") && !format!("{errors:?}").contains("hush"), "{line}: {said}");
     }
 }

@@ -16,14 +16,15 @@ use crate::config;
 /// Ends with 0 after an orderly stop, 2 if the configuration is wrong, 1 if something cannot be had.
 #[must_use]
 pub fn run(path: &Path) -> ExitCode {
-    let model = match config::check(path) {
-        Ok(model) => model,
+    let (model, warnings) = match config::review(path) {
+        Ok(reviewed) => reviewed,
         Err(errors) => {
             eprintln!("{errors}");
             return ExitCode::from(2);
         }
     };
     let level = log::start(&model.log);
+    warn(&warnings);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -102,13 +103,24 @@ async fn supervise(path: &Path, model: config::Model, level: &Level) -> ExitCode
     ExitCode::SUCCESS
 }
 
+/// Logs what the configuration allows and may be unwise.
+fn warn(warnings: &config::Errors) {
+    for found in warnings.list() {
+        let at = format!("{}:{}:{}", warnings.file().display(), found.line, found.column);
+        tracing::warn!(%at, key = found.key, "{}", found.message);
+    }
+}
+
 async fn reload(running: &mut Running, path: &Path, level: &Level) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "no monotonic clock for the service manager"),
     }
-    let outcome = match config::check(path) {
-        Ok(model) => running.reload(model).await,
+    let outcome = match config::review(path) {
+        Ok((model, warnings)) => {
+            warn(&warnings);
+            running.reload(model).await
+        }
         Err(errors) => Err(errors.to_string()),
     };
     let (applied, text) = match outcome {
