@@ -158,6 +158,7 @@ fn table(sender: u8) -> BytesMut {
             cluster_list: Vec::new(),
             only_to_customer: None,
             unknown: Vec::new(),
+            partial: Default::default(),
         };
         encoded.clear();
         attributes.encode(&mut encoded, &EncodeContext { as4: true, peer: PeerKind::External, plain: true });

@@ -129,7 +129,7 @@ fn value(next_hop: Option<NextHopAttr>, attributes: &[u8]) -> Option<PathAttribu
     };
     // Our own routes have next hops that no neighbor could send; the decoder gets one that it takes.
     const TAKEN: [u8; 4] = [192, 0, 2, 1];
-    scan.mp_reach = Some(MpReach { family: AfiSafi::IPV4_UNICAST, next_hop: &TAKEN, nlri: &[] });
+    scan.mp_reach = Some(MpReach { family: AfiSafi::IPV4_UNICAST, next_hop: &TAKEN, whole: &[], nlri: &[] });
     let decoded = attr::decode(&scan, &DecodeContext::new(PeerKind::Internal), Target::Mp).ok()?;
     Some(PathAttributes { next_hop, ..decoded.attributes })
 }

@@ -35,6 +35,7 @@ fn attributes() -> PathAttributes {
         cluster_list: Vec::new(),
         only_to_customer: None,
         unknown: Vec::new(),
+        partial: Default::default(),
     }
 }
 

@@ -76,7 +76,8 @@ impl Tables {
                 self.read::<V4>(import, body.withdrawn, &mut v4)?;
             }
             if let Some(unreach) = unreach {
-                self.read_family(import, unreach.family.unicast(), unreach.nlri, &mut v4, &mut v6)?;
+                self.read_family(import, unreach.family.unicast(), unreach.nlri, &mut v4, &mut v6)
+                    .map_err(|_| attr::optional_fault(unreach.whole))?;
             }
             let withdrawn = (v4.len(), v6.len());
             if ipv4 {
@@ -84,7 +85,8 @@ impl Tables {
             }
             let plain = v4.len();
             if let Some(reach) = reach {
-                self.read_family(import, reach.family.unicast(), reach.nlri, &mut v4, &mut v6)?;
+                self.read_family(import, reach.family.unicast(), reach.nlri, &mut v4, &mut v6)
+                    .map_err(|_| attr::optional_fault(reach.whole))?;
             }
             if plain > withdrawn.0 {
                 announced = Some(self.attributes(import, &scan, None, &mut report)?);
@@ -92,7 +94,18 @@ impl Tables {
             if let Some(reach) = reach.as_ref().filter(|_| v4.len() > plain || v6.len() > withdrawn.1) {
                 announced_mp = Some(self.attributes(import, &scan, Some(reach), &mut report)?);
             }
-            if announced.is_none() && announced_mp.is_none() && scan.base_len() > 0 {
+            // RFC 7606 §2: the routes of the UPDATE are withdrawn, not only those that the fault is about.
+            if matches!(announced, Some(Announced::Withdrawn)) || matches!(announced_mp, Some(Announced::Withdrawn)) {
+                for announced in [&mut announced, &mut announced_mp].into_iter().flatten() {
+                    if let Announced::Set(id) = std::mem::replace(announced, Announced::Withdrawn) {
+                        self.store.release(id);
+                    }
+                }
+            }
+            // Routes of families that are not in use are routes nevertheless.
+            let empty = body.nlri.is_empty() && scan.mp_reach.is_none_or(|reach| reach.nlri.is_empty());
+            let doubtful = scan.base_len() > 0 || scan.fault.as_ref().is_some_and(|f| f.code != attr::code::MP_UNREACH);
+            if empty && doubtful {
                 match attr::check_without_routes(&scan, &import.decode) {
                     Err(AttrFault { action: FaultAction::Reset(notification), .. }) => return Err(notification),
                     Err(fault) => report.faults.push(fault),

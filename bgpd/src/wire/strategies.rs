@@ -10,7 +10,8 @@ use proptest::prelude::*;
 
 use super::AfiSafi;
 use super::attr::{
-    Aggregator, AsPath, NextHopAttr, Origin, PathAttributes, Segment, SegmentKind, UnknownAttribute, flags, name,
+    Aggregator, AsPath, NextHopAttr, Origin, Partial, PathAttributes, Segment, SegmentKind, UnknownAttribute, flags,
+    name,
 };
 use super::capability::{AddPathMode, Capability, LongLivedFamily, RestartFamily, Role};
 use super::notification::Notification;
@@ -151,6 +152,7 @@ prop_compose! {
             large_communities: large_communities.into_iter().collect(),
             originator_id: originator_id.map(Ipv4Addr::from),
             cluster_list: cluster_list.into_iter().map(Ipv4Addr::from).collect(),
+            partial: Partial::default(),
             unknown: unknown.into_iter().map(|(code, value)| UnknownAttribute {
                 flags: flags::OPTIONAL | flags::TRANSITIVE | flags::PARTIAL, code, value,
             }).collect(),

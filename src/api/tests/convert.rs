@@ -117,6 +117,7 @@ fn attributes_are_written_as_operators_write_them() {
         cluster_list: vec![Ipv4Addr::new(10, 0, 0, 9)],
         only_to_customer: None,
         unknown: vec![UnknownAttribute { flags: 0xE0, code: 99, value: bytes::Bytes::from_static(&[1, 2]) }],
+        partial: Default::default(),
     };
     let told = convert::attributes(&attributes);
     assert_eq!(told.origin(), v1::Origin::Incomplete);

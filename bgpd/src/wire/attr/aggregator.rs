@@ -47,13 +47,14 @@ fn eight(aggregator: &Aggregator) -> [u8; 8] {
 
 pub(super) fn encode(attributes: &PathAttributes, context: &EncodeContext, buf: &mut BytesMut) {
     let Some(aggregator) = &attributes.aggregator else { return };
+    let flags = attributes.partial.flags(code::AGGREGATOR);
     if context.as4 {
-        put(TRANSITIVE, code::AGGREGATOR, &eight(aggregator), buf);
+        put(flags, code::AGGREGATOR, &eight(aggregator), buf);
     } else {
         let mut value = [0; 6];
         value[..2].copy_from_slice(&u16::try_from(aggregator.asn).unwrap_or(AS_TRANS).to_be_bytes());
         value[2..].copy_from_slice(&aggregator.router_id.octets());
-        put(TRANSITIVE, code::AGGREGATOR, &value, buf);
+        put(flags, code::AGGREGATOR, &value, buf);
     }
 }
 

@@ -212,12 +212,14 @@ pub(super) fn decode(value: &[u8], context: &DecodeContext, draft: &mut Draft) -
 }
 
 pub(super) fn decode_as4(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Result<(), Malformed> {
-    let path = parse(value, true)?;
-    // RFC 6793 §3.
-    if path.segments.iter().any(|segment| segment.kind.is_confed()) {
-        return Err("contains confederation segments");
+    // RFC 6793 §6: too small for one AS number.
+    if value.len() < 6 {
+        return Err("no AS number in it");
     }
-    draft.as4_path = Some(path);
+    let mut path = parse(value, true)?;
+    // RFC 6793 §6: confederation segments must not be here; they are discarded and the rest counts.
+    path.strip_confed();
+    draft.as4_path = Some(path).filter(|path| !path.is_empty());
     Ok(())
 }
 

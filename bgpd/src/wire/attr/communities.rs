@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::decode::{DecodeContext, Draft};
-use super::encode::{EncodeContext, TRANSITIVE, put_list};
+use super::encode::{EncodeContext, put_list};
 use super::table::Malformed;
 use super::{PathAttributes, code};
 
@@ -18,5 +18,6 @@ pub(super) fn decode(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Resu
 }
 
 pub(super) fn encode(attributes: &PathAttributes, _: &EncodeContext, buf: &mut BytesMut) {
-    put_list(TRANSITIVE, code::COMMUNITIES, &attributes.communities, |community| community.to_be_bytes(), buf);
+    let flags = attributes.partial.flags(code::COMMUNITIES);
+    put_list(flags, code::COMMUNITIES, &attributes.communities, |community| community.to_be_bytes(), buf);
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::fault::{AttrFault, FaultAction};
 use super::scan::{Scan, Tlv};
 use super::table::{self, From, OnFault, Row};
-use super::{Aggregator, AsPath, NextHopAttr, Origin, PathAttributes, UnknownAttribute, as_path};
+use super::{Aggregator, AsPath, NextHopAttr, Origin, Partial, PathAttributes, UnknownAttribute, as_path};
 use super::{code, flags, next_hop, unknown};
 use crate::wire::Notification;
 use crate::wire::notification::update as subcode;
@@ -84,6 +84,7 @@ pub(super) struct Draft {
     pub(super) cluster_list: Vec<Ipv4Addr>,
     pub(super) only_to_customer: Option<u32>,
     pub(super) unknown: Vec<UnknownAttribute>,
+    pub(super) partial: Partial,
 }
 
 /// The attributes of the routes that `target` names.
@@ -150,6 +151,7 @@ pub fn decode(scan: &Scan<'_>, context: &DecodeContext, target: Target) -> Resul
         cluster_list: draft.cluster_list,
         only_to_customer: draft.only_to_customer,
         unknown: draft.unknown,
+        partial: draft.partial,
     };
     Ok(Decoded { attributes, discarded: faults.discarded })
 }
@@ -229,7 +231,11 @@ fn read(row: &Row, tlv: &Tlv<'_>, context: &DecodeContext, draft: &mut Draft) ->
     (row.decode)(tlv.value, context, draft).map_err(|what| match row.on_fault {
         OnFault::Withdraw => AttrFault::withdraw(row.code, what),
         OnFault::Discard => AttrFault::discard(row.code, what),
-    })
+    })?;
+    if tlv.flags & flags::PARTIAL != 0 {
+        draft.partial.insert(row.code);
+    }
+    Ok(())
 }
 
 fn read_unknown(tlv: &Tlv<'_>, draft: &mut Draft) -> Result<(), AttrFault> {

@@ -19,7 +19,7 @@ pub struct EncodeContext {
 impl PathAttributes {
     /// Appends the attributes. With `plain`, the next hop has to be an IPv4 address.
     pub fn encode(&self, buf: &mut BytesMut, context: &EncodeContext) {
-        let mut unknown = self.unknown.iter().peekable();
+        let mut unknown = self.unknown.iter().filter(|attribute| table::row(attribute.code).is_none()).peekable();
         for row in table::ROWS {
             while let Some(attribute) = unknown.next_if(|attribute| attribute.code < row.code) {
                 unknown::encode(attribute, buf);

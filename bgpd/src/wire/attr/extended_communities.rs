@@ -3,12 +3,12 @@
 use bytes::BytesMut;
 
 use super::decode::{DecodeContext, Draft};
-use super::encode::{EncodeContext, TRANSITIVE, put_list};
+use super::encode::{EncodeContext, put_list};
 use super::table::Malformed;
 use super::{PathAttributes, PeerKind, code};
 
 /// Bit T of the high type octet: not transitive across ASes.
-const NON_TRANSITIVE: u8 = 0x40;
+pub(super) const NON_TRANSITIVE: u8 = 0x40;
 
 pub(super) fn decode(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Result<(), Malformed> {
     match value.as_chunks::<8>() {
@@ -22,10 +22,11 @@ pub(super) fn decode(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Resu
 
 pub(super) fn encode(attributes: &PathAttributes, context: &EncodeContext, buf: &mut BytesMut) {
     let list = &attributes.extended_communities;
+    let flags = attributes.partial.flags(code::EXTENDED_COMMUNITIES);
     if context.peer == PeerKind::External && list.iter().any(|community| community[0] & NON_TRANSITIVE != 0) {
         let leaving: Vec<[u8; 8]> = list.iter().filter(|c| c[0] & NON_TRANSITIVE == 0).copied().collect();
-        put_list(TRANSITIVE, code::EXTENDED_COMMUNITIES, &leaving, |community| *community, buf);
+        put_list(flags, code::EXTENDED_COMMUNITIES, &leaving, |community| *community, buf);
     } else {
-        put_list(TRANSITIVE, code::EXTENDED_COMMUNITIES, list, |community| *community, buf);
+        put_list(flags, code::EXTENDED_COMMUNITIES, list, |community| *community, buf);
     }
 }

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::decode::{DecodeContext, Draft};
-use super::encode::{EncodeContext, TRANSITIVE, put_list};
+use super::encode::{EncodeContext, put_list};
 use super::table::Malformed;
 use super::{PathAttributes, code};
 
@@ -23,7 +23,8 @@ pub(super) fn decode(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Resu
 }
 
 pub(super) fn encode(attributes: &PathAttributes, _: &EncodeContext, buf: &mut BytesMut) {
-    put_list(TRANSITIVE, code::LARGE_COMMUNITIES, &attributes.large_communities, octets, buf);
+    let flags = attributes.partial.flags(code::LARGE_COMMUNITIES);
+    put_list(flags, code::LARGE_COMMUNITIES, &attributes.large_communities, octets, buf);
 }
 
 fn octets(parts: &[u32; 3]) -> [u8; 12] {

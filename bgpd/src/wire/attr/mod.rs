@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod extended_communities;
 mod fault;
+mod ipv6_extended_communities;
 mod large_communities;
 mod local_pref;
 mod med;
@@ -39,6 +40,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+
+use super::Notification;
+use super::notification::update;
 
 /// ORIGIN (RFC 4271 §5.1.1); lower is preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,6 +120,34 @@ impl NextHopAttr {
     }
 }
 
+/// A set of known optional transitive attributes, by type code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Partial(u8);
+
+impl Partial {
+    const fn bit(code: u8) -> u8 {
+        match code {
+            code::AGGREGATOR => 1,
+            code::COMMUNITIES => 2,
+            code::EXTENDED_COMMUNITIES => 4,
+            code::IPV6_EXTENDED_COMMUNITIES => 8,
+            code::LARGE_COMMUNITIES => 16,
+            code::ONLY_TO_CUSTOMER => 32,
+            _ => 0,
+        }
+    }
+
+    /// Adds an attribute; one that is not optional transitive has no Partial bit and is passed over.
+    pub fn insert(&mut self, code: u8) {
+        self.0 |= Self::bit(code);
+    }
+
+    /// The flags that the attribute is written with.
+    const fn flags(self, code: u8) -> u8 {
+        encode::TRANSITIVE | if self.0 & Self::bit(code) != 0 { flags::PARTIAL } else { 0 }
+    }
+}
+
 /// An attribute this speaker does not know, carried on if transitive (RFC 4271 §5).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnknownAttribute {
@@ -146,7 +178,7 @@ pub struct PathAttributes {
     pub aggregator: Option<Aggregator>,
     /// COMMUNITIES (RFC 1997).
     pub communities: Vec<u32>,
-    /// EXTENDED COMMUNITIES (RFC 4360), and their IPv6 form is carried as unknown.
+    /// EXTENDED COMMUNITIES (RFC 4360); their IPv6 form (RFC 5701) is carried among the unknown.
     pub extended_communities: Vec<[u8; 8]>,
     /// LARGE_COMMUNITY (RFC 8092).
     pub large_communities: Vec<[u32; 3]>,
@@ -158,6 +190,8 @@ pub struct PathAttributes {
     pub only_to_customer: Option<u32>,
     /// Unknown transitive attributes, by code.
     pub unknown: Vec<UnknownAttribute>,
+    /// Which known optional transitive attributes came with the Partial bit: it is never cleared (RFC 4271 §5).
+    pub partial: Partial,
 }
 
 impl PathAttributes {
@@ -179,6 +213,7 @@ impl PathAttributes {
             cluster_list: Vec::new(),
             only_to_customer: None,
             unknown: Vec::new(),
+            partial: Partial::default(),
         }
     }
 
@@ -194,6 +229,12 @@ impl PathAttributes {
     pub fn has_community(&self, community: u32) -> bool {
         self.communities.binary_search(&community).is_ok()
     }
+}
+
+/// 3/9 with the attribute (RFC 4271 §6.3, RFC 4760 §7): MP_REACH_NLRI or MP_UNREACH_NLRI whose routes cannot be read.
+#[must_use]
+pub fn optional_fault(whole: &[u8]) -> Notification {
+    Notification::update(update::OPTIONAL).with_data(Bytes::copy_from_slice(whole))
 }
 
 /// Attribute type codes.
@@ -228,6 +269,8 @@ pub mod code {
     pub const AS4_PATH: u8 = 17;
     /// AS4_AGGREGATOR.
     pub const AS4_AGGREGATOR: u8 = 18;
+    /// IPv6 Address Specific Extended Communities (RFC 5701).
+    pub const IPV6_EXTENDED_COMMUNITIES: u8 = 25;
     /// LARGE_COMMUNITY.
     pub const LARGE_COMMUNITIES: u8 = 32;
     /// ONLY_TO_CUSTOMER.

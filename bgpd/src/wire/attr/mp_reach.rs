@@ -1,11 +1,10 @@
 //! MP_REACH_NLRI (RFC 4760 §3): routes of any family with their next hop.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use super::scan::Tlv;
 use super::{NextHopAttr, code, flags, next_hop};
 use crate::wire::family::AFI_IPV4;
-use crate::wire::notification::update as subcode;
 use crate::wire::{AfiSafi, Notification};
 
 /// The parts of an MP_REACH_NLRI.
@@ -15,16 +14,18 @@ pub struct MpReach<'a> {
     pub family: AfiSafi,
     /// The next hop: 4, 16 or 32 octets in the families we know.
     pub next_hop: &'a [u8],
+    /// The whole attribute: type, length and value.
+    pub whole: &'a [u8],
     /// The prefixes; [`crate::wire::nlri::PrefixIter`] reads them.
     pub nlri: &'a [u8],
 }
 
 pub(super) fn decode<'a>(tlv: &Tlv<'a>) -> Result<MpReach<'a>, Notification> {
-    parts(tlv.value).ok_or_else(|| Notification::update(subcode::OPTIONAL).with_data(Bytes::copy_from_slice(tlv.whole)))
+    parts(tlv).ok_or_else(|| super::optional_fault(tlv.whole))
 }
 
-fn parts(value: &[u8]) -> Option<MpReach<'_>> {
-    let (&[afi_high, afi_low, safi, next_hop_len], rest) = value.split_first_chunk::<4>()?;
+fn parts<'a>(tlv: &Tlv<'a>) -> Option<MpReach<'a>> {
+    let (&[afi_high, afi_low, safi, next_hop_len], rest) = tlv.value.split_first_chunk::<4>()?;
     let family = AfiSafi { afi: u16::from_be_bytes([afi_high, afi_low]), safi };
     let (next_hop, rest) = rest.split_at_checked(usize::from(next_hop_len))?;
     // One reserved octet, to be ignored.
@@ -36,7 +37,7 @@ fn parts(value: &[u8]) -> Option<MpReach<'_>> {
         Some(_) => matches!(next_hop.len(), 16 | 32),
         None => true,
     };
-    expected.then_some(MpReach { family, next_hop, nlri })
+    expected.then_some(MpReach { family, next_hop, whole: tlv.whole, nlri })
 }
 
 /// Octets of the attribute before its NLRI.

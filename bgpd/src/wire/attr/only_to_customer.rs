@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::decode::{DecodeContext, Draft};
-use super::encode::{EncodeContext, TRANSITIVE, put};
+use super::encode::{EncodeContext, put};
 use super::table::Malformed;
 use super::{PathAttributes, code};
 
@@ -14,6 +14,6 @@ pub(super) fn decode(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Resu
 
 pub(super) fn encode(attributes: &PathAttributes, _: &EncodeContext, buf: &mut BytesMut) {
     if let Some(value) = attributes.only_to_customer {
-        put(TRANSITIVE, code::ONLY_TO_CUSTOMER, &value.to_be_bytes(), buf);
+        put(attributes.partial.flags(code::ONLY_TO_CUSTOMER), code::ONLY_TO_CUSTOMER, &value.to_be_bytes(), buf);
     }
 }

@@ -108,7 +108,8 @@ impl<'a> Scan<'a> {
 /// Finds the attributes in the attribute field of an UPDATE.
 ///
 /// # Errors
-/// The NOTIFICATION that ends the session: MP_REACH_NLRI or MP_UNREACH_NLRI twice (RFC 7606 §3 g: 3/1), or so malformed
+/// The NOTIFICATION that ends the session: MP_REACH_NLRI or MP_UNREACH_NLRI twice (RFC 7606 §3 g: 3/1) or overrunning the
+/// field (§3 j: 3/1), or so malformed
 /// that its routes cannot be found (§3 j, §7.11: 3/9 with the attribute).
 pub fn scan(attributes: &[u8]) -> Result<Scan<'_>, Notification> {
     let mut scan = Scan { base: [&[]; 3], mp_reach: None, mp_unreach: None, fault: None };
@@ -116,6 +117,8 @@ pub fn scan(attributes: &[u8]) -> Result<Scan<'_>, Notification> {
     for tlv in TlvIter::new(attributes) {
         let tlv = match tlv {
             Ok(tlv) => tlv,
+            // RFC 7606 §3 j: routes whose end is not known cannot be withdrawn.
+            Err(code::MP_REACH | code::MP_UNREACH) => return Err(Notification::update(subcode::MALFORMED_LIST)),
             Err(code) => {
                 scan.fault = Some(AttrFault::withdraw(code, "overruns the attribute field"));
                 break;

@@ -7,7 +7,8 @@ use super::decode::{DecodeContext, Draft};
 use super::encode::EncodeContext;
 use super::{
     PathAttributes, aggregator, as_path, atomic_aggregate, cluster_list, code, communities, extended_communities,
-    flags, large_communities, local_pref, med, next_hop, only_to_customer, origin, originator_id,
+    flags, ipv6_extended_communities, large_communities, local_pref, med, next_hop, only_to_customer, origin,
+    originator_id,
 };
 
 /// From whom an attribute is taken; from others it is discarded (RFC 7606 §7.5, §7.9, §7.10; RFC 6793 §6).
@@ -82,6 +83,7 @@ pub(super) const ROWS: &[Row] = &[
     row!(EXTENDED_COMMUNITIES, "EXTENDED_COMMUNITIES", TRANSITIVE, Anybody, Withdraw, extended_communities::decode, extended_communities::encode),
     row!(AS4_PATH, "AS4_PATH", TRANSITIVE, TwoOctetSpeakers, Discard, as_path::decode_as4, as_path::encode_as4),
     row!(AS4_AGGREGATOR, "AS4_AGGREGATOR", TRANSITIVE, TwoOctetSpeakers, Discard, aggregator::decode_as4, aggregator::encode_as4),
+    row!(IPV6_EXTENDED_COMMUNITIES, "IPV6_EXTENDED_COMMUNITIES", TRANSITIVE, Anybody, Withdraw, ipv6_extended_communities::decode, ipv6_extended_communities::encode),
     row!(LARGE_COMMUNITIES, "LARGE_COMMUNITY", TRANSITIVE, Anybody, Withdraw, large_communities::decode, large_communities::encode),
     row!(ONLY_TO_CUSTOMER, "ONLY_TO_CUSTOMER", TRANSITIVE, Anybody, Withdraw, only_to_customer::decode, only_to_customer::encode),
 ];

@@ -10,7 +10,10 @@ use crate::wire::strategies::{as_path, attributes};
 
 const EXTERNAL: DecodeContext = DecodeContext::new(PeerKind::External);
 const INTERNAL: DecodeContext = DecodeContext::new(PeerKind::Internal);
-const CONFED: DecodeContext = DecodeContext::new(PeerKind::Confed);
+const CONFEDERATED: DecodeContext = DecodeContext::new(PeerKind::Confed);
+
+/// AS_PATH (65001) 9, as from another member AS.
+const FROM_MEMBER: &[u8] = &[0x40, 2, 12, 3, 1, 0, 0, 0xfd, 0xe9, 2, 1, 0, 0, 0, 9];
 
 /// ORIGIN IGP, AS_PATH 64500, NEXT_HOP 192.0.2.1.
 const MANDATORY: &[u8] = &[0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfb, 0xf4, 0x40, 3, 4, 192, 0, 2, 1];
@@ -80,16 +83,60 @@ fn every_attribute_with_a_wrong_length_or_value_is_treated_as_rfc_7606_says() {
         (&[0xc0, 32, 0], &EXTERNAL, true),
         (&[0xc0, 32, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &EXTERNAL, true),
         (&[0xc0, 35, 3, 0, 0, 0], &EXTERNAL, true),
+        (&[0xc0, 35, 0], &INTERNAL, true),
+        (&[0xc0, 35, 5, 0, 0, 0, 0, 1], &CONFEDERATED, true),
+        (&[0xc0, 25, 0], &EXTERNAL, true),
+        (&[0xc0, 25, 8, 0, 2, 0, 0, 0, 0, 0, 1], &EXTERNAL, true),
+        (&[0xc0, 7, 7, 0, 0, 0, 1, 192, 0, 2], &EXTERNAL, false),
+        (&[0xc0, 7, 8, 0, 0, 0, 1, 192, 0, 2, 1], &OLD, false),
+        (&[0xc0, 7, 6, 0, 0, 192, 0, 2, 1], &OLD, false),
+        (&[0xc0, 18, 8, 0, 0, 0, 0, 192, 0, 2, 1], &OLD, false),
+        (&[0xc0, 18, 6, 0, 1, 192, 0, 2, 1], &OLD, false),
+        (&[0xc0, 17, 0], &OLD, false),
+        (&[0xc0, 17, 4, 2, 1, 0, 1], &OLD, false),
+        (&[0xc0, 17, 6, 2, 0, 0, 0, 0, 1], &OLD, false),
+        (&[0xc0, 17, 6, 5, 1, 0, 0, 0, 1], &OLD, false),
+        (&[0xc0, 17, 6, 2, 2, 0, 0, 0, 1], &OLD, false),
+        (&[0xc0, 17, 6, 2, 1, 0, 0, 0, 0], &OLD, false),
+        // From those who must not send them they are discarded, right or wrong (RFC 7606 §7.5, §7.9, §7.10; RFC 6793 §6).
+        (&[0x40, 5, 4, 0, 0, 0, 200], &EXTERNAL, false),
+        (&[0x40, 5, 3, 0, 0, 0], &EXTERNAL, false),
+        (&[0x80, 9, 4, 192, 0, 2, 1], &EXTERNAL, false),
+        (&[0x80, 9, 1, 0], &EXTERNAL, false),
+        (&[0x80, 9, 4, 192, 0, 2, 1], &CONFEDERATED, false),
+        (&[0x80, 10, 4, 192, 0, 2, 1], &EXTERNAL, false),
+        (&[0x80, 10, 3, 192, 0, 2], &EXTERNAL, false),
+        (&[0x80, 10, 4, 192, 0, 2, 1], &CONFEDERATED, false),
+        (&[0xc0, 17, 6, 2, 1, 0, 0, 0, 1], &EXTERNAL, false),
+        (&[0xc0, 18, 8, 0, 0, 0, 1, 192, 0, 2, 1], &INTERNAL, false),
+        // A length in two octets is no fault by itself, but its value counts.
+        (&[0x90, 4, 0, 3, 0, 0, 0], &EXTERNAL, true),
         // Wrong flags: Transitive on MED, Optional missing on COMMUNITIES, Optional set on ATOMIC_AGGREGATE.
         (&[0xc0, 4, 4, 0, 0, 0, 1], &EXTERNAL, true),
         (&[0x40, 8, 4, 0, 0, 0, 1], &EXTERNAL, true),
         (&[0xc0, 6, 0], &EXTERNAL, true),
+        (&[0x80, 5, 4, 0, 0, 0, 1], &INTERNAL, true),
+        (&[0x40, 7, 8, 0, 0, 0, 1, 192, 0, 2, 1], &EXTERNAL, true),
+        (&[0xc0, 9, 4, 192, 0, 2, 1], &INTERNAL, true),
+        (&[0xc0, 10, 4, 192, 0, 2, 1], &INTERNAL, true),
+        (&[0x80, 16, 8, 0, 2, 0, 1, 0, 0, 0, 1], &EXTERNAL, true),
+        (&[0x80, 32, 12, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1], &EXTERNAL, true),
+        (&[0x80, 35, 4, 0, 0, 0, 1], &EXTERNAL, true),
+        // An attribute that overruns the field, in its head or its value.
+        (&[0xc0, 8], &EXTERNAL, true),
+        (&[0xd0, 8, 0], &EXTERNAL, true),
+        (&[0xc0, 8, 5, 0, 0, 0, 1], &EXTERNAL, true),
     ];
     for (octets, context, withdraws) in rows {
+        let octets_of = |more: &[u8]| match **context {
+            CONFEDERATED => [&MANDATORY[..4], FROM_MEMBER, &MANDATORY[13..], more].concat(),
+            OLD => [OLD_MANDATORY, more].concat(),
+            _ => with(more),
+        };
         if *withdraws {
-            assert_eq!(withdrawn(&with(octets), context), octets[1], "{octets:?}");
+            assert_eq!(withdrawn(&octets_of(octets), context), octets[1], "{octets:?}");
         } else {
-            assert_eq!(discarded(&with(octets), context).0, octets[1], "{octets:?}");
+            assert_eq!(discarded(&octets_of(octets), context).0, octets[1], "{octets:?}");
         }
     }
     for origin in [&[0x40, 1, 1, 3][..], &[0x40, 1, 0], &[0x40, 1, 2, 0, 0], &[0xc0, 1, 1, 0]] {
@@ -115,9 +162,9 @@ fn malformed_as_paths_withdraw() {
         assert_eq!(withdrawn(&octets, &EXTERNAL), code::AS_PATH, "{path:?}");
     }
     // RFC 5065 §5: from another member AS the path begins with AS_CONFED_SEQUENCE.
-    assert_eq!(withdrawn(MANDATORY, &CONFED), code::AS_PATH);
-    let confed = [&MANDATORY[..4], &[0x40, 2, 12, 3, 1, 0, 0, 0xfd, 0xe9, 2, 1, 0, 0, 0, 9], &MANDATORY[13..]].concat();
-    let path = good(&confed, &CONFED).as_path;
+    assert_eq!(withdrawn(MANDATORY, &CONFEDERATED), code::AS_PATH);
+    let confed = [&MANDATORY[..4], FROM_MEMBER, &MANDATORY[13..]].concat();
+    let path = good(&confed, &CONFEDERATED).as_path;
     assert_eq!((path.to_string().as_str(), path.length()), ("(65001) 9", 1));
 }
 
@@ -293,6 +340,54 @@ fn malformed_containers_of_routes_reset_with_the_attribute_as_data() {
 }
 
 #[test]
+fn containers_of_routes_that_overrun_the_field_reset() {
+    // RFC 7606 §3 j: what they carry cannot be found, so it cannot be withdrawn.
+    let reach = mp_reach(&v6("2001:db8::1"));
+    for cut in [2, 3, 20] {
+        let octets = [MANDATORY, &reach[..cut]].concat();
+        assert_eq!(scan(&octets).expect_err("a reset"), Notification::update(1), "{cut}");
+    }
+    assert_eq!(scan(&[0x80, 15, 4, 0, 2, 1]).expect_err("a reset"), Notification::update(1));
+}
+
+#[test]
+fn partial_is_kept_on_what_we_know_and_set_on_what_we_do_not() {
+    // RFC 4271 §5. COMMUNITIES with Partial, LARGE_COMMUNITY without, an unknown one without.
+    let octets = with(&[
+        0xe0, 8, 4, 0xfb, 0xf4, 0, 1, 0xe0, 25, 20, 0, 2, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 9,
+        0xc0, 32, 12, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xc0, 99, 1, 7, 0x80, 100, 1, 7,
+    ]);
+    let attributes = good(&octets, &EXTERNAL);
+    let mut buf = BytesMut::new();
+    attributes.encode(&mut buf, &EncodeContext { as4: true, peer: PeerKind::External, plain: true });
+    let heads: Vec<_> = TlvIter::new(&buf).map(|tlv| tlv.map(|tlv| (tlv.code, tlv.flags)).expect("whole")).collect();
+    // Optional non-transitive 100 is dropped.
+    let expected = [(1, 0x40), (2, 0x40), (3, 0x40), (8, 0xe0), (25, 0xe0), (32, 0xc0), (99, 0xe0)];
+    assert_eq!(heads, expected);
+    assert_eq!(good(&buf, &EXTERNAL).partial, attributes.partial);
+}
+
+#[test]
+fn ipv6_extended_communities_leave_the_as_if_they_may() {
+    // RFC 5701 §2: type octet 0x00 is transitive, 0x40 is not.
+    let one = |kind: u8| [&[kind, 2][..], &v6("2001:db8::1"), &[0, 9]].concat();
+    let octets = [&with(&[0xc0, 25, 40]), &one(0)[..], &one(0x40)].concat();
+    let attributes = good(&octets, &EXTERNAL);
+    for (peer, left) in [(PeerKind::External, one(0)), (PeerKind::Internal, [one(0), one(0x40)].concat())] {
+        let mut buf = BytesMut::new();
+        attributes.encode(&mut buf, &EncodeContext { as4: true, peer, plain: true });
+        let values: Vec<_> = TlvIter::new(&buf).filter_map(Result::ok).filter(|tlv| tlv.code == 25).collect();
+        assert_eq!((values.len(), values[0].flags, values[0].value), (1, 0xc0, &left[..]));
+    }
+}
+
+#[test]
+fn a_community_sent_twice_is_one() {
+    let attributes = good(&with(&[0xc0, 8, 12, 0, 1, 0, 2, 0, 1, 0, 1, 0, 1, 0, 2]), &EXTERNAL);
+    assert_eq!(attributes.communities, [0x0001_0001, 0x0001_0002]);
+}
+
+#[test]
 fn without_routes_a_malformed_attribute_resets() {
     // RFC 7606 §5.2.
     let check = |octets: &[u8]| check_without_routes(&scan(octets).expect("no reset"), &EXTERNAL);
@@ -345,8 +440,13 @@ fn four_octet_attributes_of_a_two_octet_speaker() {
     let attributes = good(&octets, &OLD);
     assert_eq!(attributes.as_path.to_string(), "10 23456");
     assert_eq!(attributes.aggregator, Some(Aggregator { asn: 77, router_id: [192, 0, 2, 8].into() }));
+    // Confederation segments are discarded, the rest counts (RFC 6793 §6).
+    let confed = [0xc0, 17, 12, 3, 1, 0, 0, 0, 9, 2, 1, 0, 1, 0x11, 0x70];
+    assert_eq!(good(&[OLD_MANDATORY, &confed].concat(), &OLD).as_path.to_string(), "10 70000");
+    let only_confed = [OLD_MANDATORY, &[0xc0, 17, 6], &confed[3..9]].concat();
+    assert_eq!(good(&only_confed, &OLD).as_path.to_string(), "10 23456");
     // Malformed ones are discarded (RFC 6793 §6), and so are those on a four-octet session.
-    for bad in [&[0xc0, 17, 5, 2, 1, 0, 1, 0x11][..], &[0xc0, 17, 6, 3, 1, 0, 1, 0x11, 0x70], &[0xc0, 18, 1, 0]] {
+    for bad in [&[0xc0, 17, 5, 2, 1, 0, 1, 0x11][..], &[0xc0, 17, 6, 2, 2, 0, 1, 0x11, 0x70], &[0xc0, 18, 1, 0]] {
         let (_, attributes) = discarded(&[OLD_MANDATORY, bad].concat(), &OLD);
         assert_eq!(attributes.as_path.to_string(), "10 23456");
     }
@@ -449,10 +549,10 @@ proptest! {
 
     #[test]
     fn what_leaves_the_as_can_be_read_there(attributes in attributes()) {
-        let plain = matches!(attributes.next_hop, NextHopAttr::V4(_));
-        prop_assume!(plain);
+        let next_hop = NextHopAttr::V4([192, 0, 2, 1].into());
+        let attributes = PathAttributes { next_hop, ..attributes };
         let mut buf = BytesMut::new();
-        attributes.encode(&mut buf, &EncodeContext { as4: true, peer: PeerKind::External, plain });
+        attributes.encode(&mut buf, &EncodeContext { as4: true, peer: PeerKind::External, plain: true });
         let expected = PathAttributes {
             local_pref: None,
             originator_id: None,
