@@ -124,14 +124,32 @@ impl Contender<'_> {
 /// The set under decision; small sets need no heap.
 pub type Contenders<'a> = SmallVec<[Contender<'a>; 8]>;
 
+/// Which paths may be used together with the winner.
+pub trait Multipath {
+    /// Paths at most, the winner counted.
+    fn most(&self, winner: &Contender<'_>) -> usize;
+
+    /// `path`, equal to the winner in all steps before [`MULTIPATH_STEPS`] and of its kind, may be used together with it.
+    fn alike(&self, winner: &Contender<'_>, path: &Contender<'_>) -> bool;
+}
+
+/// Only the winner is asked for.
+struct Single;
+
+impl Multipath for Single {
+    fn most(&self, _: &Contender<'_>) -> usize {
+        1
+    }
+
+    fn alike(&self, _: &Contender<'_>, _: &Contender<'_>) -> bool {
+        false
+    }
+}
+
 /// The winner's id, and the step that decided (`None`: it was alone).
 ///
-/// Up to `multipath(winner)` ids that may be used together are left in `set`, the winner first; the caller asks for 1 when it
-/// wants the winner only.
-pub fn decide(
-    set: &mut Contenders<'_>,
-    multipath: impl Fn(&Contender<'_>) -> usize,
-) -> Option<(u32, Option<&'static Step>)> {
+/// The paths that may be used together are left in `set`, the winner first, the others in the order of the remaining steps.
+pub fn decide(set: &mut Contenders<'_>, multipath: &impl Multipath) -> Option<(u32, Option<&'static Step>)> {
     if set.len() < 2 {
         return set.first().map(|only| (only.id, None));
     }
@@ -152,15 +170,20 @@ pub fn decide(
     }
     // The last steps tell any two paths apart.
     let winner = set[0];
-    let most = multipath(&winner);
+    let most = multipath.most(&winner);
     set.clear();
     set.push(winner);
     if most > 1 {
-        let further = equal.iter().filter(|path| path.id != winner.id).filter(|path| {
-            // Equal up to the IGP cost, of the same kind, and a next hop of its own: anything else adds no way to forward.
-            path.peer.kind.is_internal() == winner.peer.kind.is_internal() && path.peer.kind != PeerKind::Local
+        // Equal up to the IGP cost, of the same kind, and a next hop of its own: anything else adds no way to forward.
+        equal.retain(|path| {
+            path.id != winner.id
+                && path.peer.kind.is_internal() == winner.peer.kind.is_internal()
+                && path.peer.kind != PeerKind::Local
+                && multipath.alike(&winner, path)
         });
-        for path in further {
+        // Which of too many are taken must not depend on the order in which they came.
+        equal.sort_by_key(|path| (path.router_id(), path.facts.cluster_length, path.peer.address, path.path_id));
+        for path in &equal {
             if set.len() < most && set.iter().all(|chosen| chosen.facts.next_hop != path.facts.next_hop) {
                 set.push(*path);
             }
@@ -171,7 +194,7 @@ pub fn decide(
 
 /// The winner alone: its id, and the step that decided.
 pub fn best(set: &mut Contenders<'_>) -> Option<(u32, Option<&'static Step>)> {
-    decide(set, |_| 1)
+    decide(set, &Single)
 }
 
 impl Step {
@@ -227,7 +250,7 @@ pub fn ranking(set: &Contenders<'_>) -> Vec<(u32, Option<&'static Step>)> {
     let mut ranked = Vec::with_capacity(set.len());
     while !left.is_empty() {
         let mut round = left.clone();
-        let Some((winner, step)) = decide(&mut round, |_| 1) else { break };
+        let Some((winner, step)) = best(&mut round) else { break };
         ranked.push((winner, step));
         left.retain(|path| path.id != winner);
     }

@@ -21,6 +21,9 @@ pub struct Context<'a> {
     pub multipath_ebgp: u16,
     /// Most equal internal paths used together.
     pub multipath_ibgp: u16,
+    /// Paths used together need only be of equal length; otherwise external ones have to be through one neighbor AS and internal
+    /// ones have the same AS_PATH.
+    pub multipath_relax: bool,
 }
 
 /// What a neighbor says about a prefix.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use proptest::prelude::*;
 use rib::V4;
 
-use super::decision::{Contender, Contenders, STEPS, decide, loses_at_once, ranking};
+use super::decision::{Contender, Contenders, Multipath, STEPS, best, decide, loses_at_once, ranking};
 use super::index::Index;
 use super::journal::{Entry, Journal};
 use super::nexthop::NextHopId;
@@ -63,8 +63,21 @@ fn contenders(rows: &[Row]) -> Contenders<'_> {
         .collect()
 }
 
+/// So many paths, whatever their AS_PATH.
+struct AtMost(usize);
+
+impl Multipath for AtMost {
+    fn most(&self, _: &Contender<'_>) -> usize {
+        self.0
+    }
+
+    fn alike(&self, _: &Contender<'_>, _: &Contender<'_>) -> bool {
+        true
+    }
+}
+
 fn winner(rows: &[Row]) -> (u32, Option<&'static str>) {
-    let (id, step) = decide(&mut contenders(rows), |_| 1).expect("there are paths");
+    let (id, step) = best(&mut contenders(rows)).expect("there are paths");
     (id, step.map(|step| step.reason))
 }
 
@@ -126,10 +139,10 @@ fn multipath_takes_equal_paths_with_next_hops_of_their_own() {
     rows[2].facts.next_hop = NextHopId(1);
     rows[3].igp_metric = 11;
     let mut set = contenders(&rows);
-    assert_eq!(decide(&mut set, |_| 8).map(|(id, _)| id), Some(0));
+    assert_eq!(decide(&mut set, &AtMost(8)).map(|(id, _)| id), Some(0));
     assert_eq!(set.iter().map(|path| path.id).collect::<Vec<_>>(), [0, 1, 4]);
     let mut set = contenders(&rows);
-    decide(&mut set, |_| 2);
+    decide(&mut set, &AtMost(2));
     assert_eq!(set.len(), 2);
 }
 

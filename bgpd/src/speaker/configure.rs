@@ -28,6 +28,7 @@ impl Settings {
         Self {
             multipath_ebgp: config.multipath_ebgp.max(1),
             multipath_ibgp: config.multipath_ibgp.max(1),
+            multipath_relax: config.multipath_relax,
             distance_ebgp: config.distance_ebgp,
             distance_ibgp: config.distance_ibgp,
         }

@@ -1,23 +1,29 @@
 //! The shared RIB's share: best paths (and those used together with them) as routes, distinct ones once per batch.
 
 use hashbrown::HashMap;
-use rib::{AdminDistance, Discard, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange};
+use rib::{AdminDistance, Discard, Leg, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange};
+use smallvec::{SmallVec, smallvec};
 
 use super::tables::Settings;
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
 use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers, Shard};
+use crate::wire::attr::PathAttributes;
 
 /// The RIB's reader of the journals.
 pub(super) struct Feed {
     cursors: [Cursor; 2],
     walks: [Option<u32>; 2],
     routes: HashMap<(AttrId, bool), u32, foldhash::fast::FixedState>,
+    /// Link bandwidths of sets that are used together with others, for one run.
+    bandwidths: Bandwidths,
 }
+
+type Bandwidths = HashMap<AttrId, Option<f32>, foldhash::fast::FixedState>;
 
 impl Feed {
     pub(super) fn new(cursors: [Cursor; 2]) -> Self {
-        Self { cursors, walks: [None, None], routes: HashMap::default() }
+        Self { cursors, walks: [None, None], routes: HashMap::default(), bandwidths: HashMap::default() }
     }
 
     /// Everything is to be told once more.
@@ -35,6 +41,7 @@ impl Feed {
         batch: &mut RouteBatch,
     ) -> bool {
         self.routes.clear();
+        self.bandwidths.clear();
         let mut last: Option<((AttrId, bool), u32)> = None;
         while budget > 0 {
             let dest = match self.walks[at] {
@@ -69,12 +76,13 @@ impl Feed {
                     Some((known, index)) if known == key && !best.is_multipath() => index,
                     _ => {
                         if best.is_multipath() {
-                            add(batch, route(context, shard, dest, best.imported, internal))
+                            let legs = together(context.1, shard, dest, &mut self.bandwidths);
+                            add(batch, route(context, &best, internal, legs))
                         } else {
                             let index = *self
                                 .routes
                                 .entry(key)
-                                .or_insert_with(|| add(batch, route(context, shard, dest, best.imported, internal)));
+                                .or_insert_with(|| add(batch, route(context, &best, internal, None)));
                             last = Some((key, index));
                             index
                         }
@@ -105,28 +113,65 @@ fn add(batch: &mut RouteBatch, route: Route) -> u32 {
     batch.routes.len() as u32 - 1
 }
 
-fn route<F: Key>(
-    context: &(Settings, &AttrStore, &Peers),
+/// The next hops of the paths used together, weighted by link bandwidth if all of them have one.
+fn together<F: Key>(
+    store: &AttrStore,
     shard: &Shard<F>,
     dest: DestId,
-    best: AttrId,
-    internal: bool,
-) -> Route {
+    bandwidths: &mut Bandwidths,
+) -> Option<NextHopSet> {
+    let used: SmallVec<[AttrId; 8]> = shard
+        .paths(dest)
+        .filter(|(_, path)| path.is_multipath() && path.imported.is_some())
+        .map(|(_, path)| path.imported)
+        .collect();
+    let bandwidth = |id: &AttrId| *bandwidths.entry(*id).or_insert_with(|| link_bandwidth(&store.attributes(*id)));
+    let all: Option<SmallVec<[f32; 8]>> = used.iter().map(bandwidth).collect();
+    let weights = all.map_or_else(|| smallvec![1; used.len()], |all| weights(&all));
+    NextHopSet::new(used.iter().zip(weights).map(|(id, weight)| Leg {
+        next_hop: NextHop::via(store.next_hops.addr(store.facts(*id).next_hop)),
+        weight_less_one: weight - 1,
+    }))
+}
+
+/// The link bandwidth extended community (draft-ietf-idr-link-bandwidth §2), transitive or not, in octets per second; one
+/// that is no positive number is none.
+fn link_bandwidth(attributes: &PathAttributes) -> Option<f32> {
+    attributes.extended_communities.iter().find_map(|community| match community {
+        [0x40 | 0x00, 0x04, _, _, value @ ..] => {
+            Some(f32::from_be_bytes(*value)).filter(|value| value.is_finite() && *value > 0.0)
+        }
+        _ => None,
+    })
+}
+
+/// Weights from 1 to 255 in proportion to bandwidths, in lowest terms.
+fn weights(bandwidths: &[f32]) -> SmallVec<[u8; 8]> {
+    let most = bandwidths.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+    let scaled: SmallVec<[u8; 8]> =
+        bandwidths.iter().map(|bandwidth| (bandwidth / most * 255.0).round().clamp(1.0, 255.0) as u8).collect();
+    let divisor = scaled.iter().copied().fold(0, |mut a: u8, mut b| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    });
+    scaled.into_iter().map(|weight| weight / divisor.max(1)).collect()
+}
+
+fn route(context: &(Settings, &AttrStore, &Peers), best: &Path, internal: bool, together: Option<NextHopSet>) -> Route {
     let (settings, store, _) = context;
-    let facts = store.facts(best);
-    if shard.best(dest).is_some_and(|best| best.peer == PeerIndex::LOCAL) {
+    if best.peer == PeerIndex::LOCAL {
         return discard(settings);
     }
-    let via = |id: AttrId| NextHop::via(store.next_hops.addr(store.facts(id).next_hop));
-    let further = shard.paths(dest).filter(|(_, path)| path.is_multipath() && path.imported.is_some());
-    let legs = std::iter::once(best).chain(further.map(|(_, path)| path.imported)).map(|id| via(id).into());
+    let facts = store.facts(best.imported);
     Route {
         protocol: if internal { Protocol::Ibgp } else { Protocol::Ebgp },
         distance: AdminDistance(if internal { settings.distance_ibgp } else { settings.distance_ebgp }),
         // As FRR and BIRD have it: MED is the metric that other protocols see.
         metric: Metric(facts.med),
         tag: 0,
-        next_hops: NextHopSet::new(legs).unwrap_or_else(|| via(best).into()),
+        next_hops: together.unwrap_or_else(|| NextHop::via(store.next_hops.addr(facts.next_hop)).into()),
     }
 }
 
@@ -139,5 +184,25 @@ fn discard(settings: &Settings) -> Route {
         metric: Metric(0),
         tag: 0,
         next_hops: NextHopSet::new([NextHop::Discard(Discard::Blackhole).into()]).expect("one leg is a set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_in_proportion_and_in_lowest_terms() {
+        let rows: [(&[f32], &[u8]); 6] = [
+            (&[1e9, 1e9], &[1, 1]),
+            (&[1e9, 2e9], &[128, 255]),
+            (&[3e9, 1e9], &[3, 1]),
+            (&[1.0, 1e12], &[1, 255]),
+            (&[5e8, 1.5e9, 1e9], &[1, 3, 2]),
+            (&[f32::MAX, f32::MIN_POSITIVE], &[255, 1]),
+        ];
+        for (bandwidths, expected) in rows {
+            assert_eq!(weights(bandwidths)[..], *expected, "{bandwidths:?}");
+        }
     }
 }

@@ -34,6 +34,7 @@ pub(super) const SLICE: usize = 2_000;
 pub(super) struct Settings {
     pub(super) multipath_ebgp: u16,
     pub(super) multipath_ibgp: u16,
+    pub(super) multipath_relax: bool,
     pub(super) distance_ebgp: u8,
     pub(super) distance_ibgp: u8,
 }
@@ -130,7 +131,13 @@ impl Tables {
     }
 
     pub(super) fn context<'a>(settings: Settings, store: &'a mut AttrStore, peers: &'a Peers) -> Context<'a> {
-        Context { store, peers, multipath_ebgp: settings.multipath_ebgp, multipath_ibgp: settings.multipath_ibgp }
+        Context {
+            store,
+            peers,
+            multipath_ebgp: settings.multipath_ebgp,
+            multipath_ibgp: settings.multipath_ibgp,
+            multipath_relax: settings.multipath_relax,
+        }
     }
 
     /// A place for a neighbor.

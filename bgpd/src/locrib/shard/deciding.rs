@@ -5,13 +5,44 @@ use smallvec::SmallVec;
 
 use super::{Context, Shard};
 use crate::intern::{AttrId, AttrStore};
-use crate::locrib::decision::{self, Contender, Contenders};
+use crate::locrib::decision::{self, Contender, Contenders, Multipath};
 use crate::locrib::nexthop::State;
 use crate::locrib::path::{HAS_BEST, MULTIPATH, NIL};
-use crate::locrib::{DestId, Key, PeerIndex, PeerKind, Peers};
+use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers};
 
 /// The way to ourselves.
 const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Connected, connected: true };
+
+/// The configured rules for paths used together.
+struct Together<'a, 'b> {
+    context: &'a Context<'b>,
+    paths: &'a [Path],
+}
+
+impl Multipath for Together<'_, '_> {
+    fn most(&self, winner: &Contender<'_>) -> usize {
+        usize::from(match winner.peer.kind {
+            PeerKind::Local => 1,
+            PeerKind::External => self.context.multipath_ebgp,
+            PeerKind::Internal { .. } => self.context.multipath_ibgp,
+        })
+    }
+
+    fn alike(&self, winner: &Contender<'_>, path: &Contender<'_>) -> bool {
+        if self.context.multipath_relax {
+            return true;
+        }
+        if path.facts.neighbor_as != winner.facts.neighbor_as {
+            return false;
+        }
+        let of = |id: u32| self.paths[id as usize].imported;
+        let as_path = |id| self.context.store.attributes(id).as_path;
+        // As FRR has it: one AS beyond the border is one domain; inside ours, the whole path has to agree.
+        !winner.peer.kind.is_internal()
+            || of(winner.id) == of(path.id)
+            || as_path(of(winner.id)) == as_path(of(path.id))
+    }
+}
 
 impl<F: Key> Shard<F> {
     pub(super) fn decide(&mut self, context: &mut Context<'_>, dest: DestId, before: Option<(PeerIndex, AttrId)>) {
@@ -88,14 +119,8 @@ impl<F: Key> Shard<F> {
                 }
             })
             .collect();
-        let most = |path: &Contender<'_>| {
-            usize::from(match path.peer.kind {
-                PeerKind::Local => 1,
-                PeerKind::External => context.multipath_ebgp,
-                PeerKind::Internal { .. } => context.multipath_ibgp,
-            })
-        };
-        let winner = decision::decide(&mut set, most).map(|(winner, _)| winner);
+        let together = Together { context, paths: &self.paths };
+        let winner = decision::decide(&mut set, &together).map(|(winner, _)| winner);
         let chosen: SmallVec<[u32; 8]> =
             if set.len() > 1 { set.iter().map(|path| path.id).collect() } else { SmallVec::new() };
         let mut changed = false;
