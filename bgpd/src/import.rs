@@ -45,6 +45,8 @@ pub struct Import {
     pub families: [bool; 2],
     /// Prefixes come with path identifiers (RFC 7911), by family.
     pub add_path: [bool; 2],
+    /// Whatever is accepted gets LOCAL_PREF 0 (RFC 8326 §4.1): an operator moves traffic away from the session.
+    pub drained: bool,
 }
 
 /// Why a path may not be used.
@@ -105,6 +107,23 @@ impl Import {
 
     /// What import makes of `id` for `prefix`: a set with one user more, or [`AttrId::NONE`]. `decoded` is filled when it is needed.
     pub fn apply(
+        &self,
+        store: &mut AttrStore,
+        id: AttrId,
+        decoded: &mut Option<PathAttributes>,
+        prefix: IpNet,
+    ) -> AttrId {
+        let accepted = self.filtered(store, id, decoded, prefix);
+        if !self.drained || !accepted.is_some() {
+            return accepted;
+        }
+        let last = PathAttributes { local_pref: Some(0), ..store.attributes(accepted) };
+        let drained = store.intern(&last, store.extra(accepted));
+        store.release(accepted);
+        drained
+    }
+
+    fn filtered(
         &self,
         store: &mut AttrStore,
         id: AttrId,

@@ -127,6 +127,12 @@ fn told(event: &NodeEvent) -> v1::Event {
             remote.to_string(),
             "refused a connection: no such neighbor is configured".to_owned(),
         ),
+        What::Bgp(bgp::Event::NearLimit { neighbor, family, count, limit }) => (
+            Kind::Neighbor,
+            Warning,
+            neighbor.to_string(),
+            format!("{count} prefixes of {family:?} are held of it, the limit is {limit} (max_prefix)"),
+        ),
         What::Bgp(bgp::Event::UpdateFault { neighbor, what }) => {
             (Kind::Neighbor, Warning, neighbor.to_string(), what.clone())
         }

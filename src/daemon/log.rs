@@ -54,6 +54,9 @@ fn log_bgp(event: &Event) {
     match event {
         Event::Neighbor { .. } => {}
         Event::UnknownPeer { remote } => tracing::warn!(%remote, "refused a BGP connection: no such neighbor"),
+        Event::NearLimit { neighbor, family, count, limit } => {
+            tracing::warn!(%neighbor, ?family, count, limit, "near the limit on prefixes (max_prefix)");
+        }
         Event::UpdateFault { neighbor, what } => tracing::warn!(%neighbor, %what, "faulty UPDATE (RFC 7606)"),
     }
 }

@@ -50,6 +50,8 @@ pub struct ExportProfile {
     pub ipv4: bool,
     /// IPv6 routes are exchanged.
     pub ipv6: bool,
+    /// Everything told gets GRACEFUL_SHUTDOWN (RFC 8326 §4.2): an operator moves traffic away from the session.
+    pub drained: bool,
     /// A default route of ours is told instead of any other, past the policy: its attributes, for IPv4 and IPv6.
     pub default_originate: Option<[AttrId; 2]>,
     /// Aggregates whose more specific prefixes are not told (`summary_only`).

@@ -12,7 +12,7 @@ use crate::attrs::{DEFAULT_LOCAL_PREF, Facts, flag};
 use crate::intern::{AttrId, AttrStore, is_own};
 use crate::locrib::{PeerFacts, PeerIndex, PeerKind};
 use crate::policy::{NextHopMode, Outcome, RuleRef, Subject};
-use crate::wire::attr::{AsPath, NextHopAttr, PathAttributes, Segment, SegmentKind};
+use crate::wire::attr::{AsPath, NextHopAttr, PathAttributes, Segment, SegmentKind, community};
 
 /// Where the path to be told comes from.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +129,11 @@ pub fn outgoing(
             Outcome::Reject => return Err(Refusal::Policy(evaluation.by)),
         }
         rule = Some(evaluation.by);
+    }
+    if profile.drained {
+        attributes.add_community(community::GRACEFUL_SHUTDOWN);
+        // Inside the AS it is this that moves traffic; towards others it is not sent.
+        attributes.local_pref = Some(0);
     }
     next_hop(profile, &mut attributes, mode, source, AddressFamily::of(&prefix));
     match profile.kind {

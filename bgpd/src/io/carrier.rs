@@ -266,7 +266,8 @@ impl Carrier {
             Command::SetEnabled { neighbor, .. }
             | Command::Reset { neighbor }
             | Command::SoftIn { neighbor }
-            | Command::SoftOut { neighbor } => Some(neighbor.clone()),
+            | Command::SoftOut { neighbor }
+            | Command::Drain { neighbor } => Some(neighbor.clone()),
             Command::Shutdown => None,
         };
         if let Some(neighbor) = named {
@@ -521,6 +522,7 @@ fn log(event: &Event) {
             info!(peer = %neighbor, ?from, ?to, ?reason, "session state");
         }
         Event::UnknownPeer { remote } => debug!(%remote, "connection from an address that is no neighbor refused"),
+        Event::NearLimit { .. } => {}
         Event::UpdateFault { neighbor, what } => debug!(peer = %neighbor, what, "faulty UPDATE"),
     }
 }

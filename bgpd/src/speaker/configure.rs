@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
+use super::limits::Warned;
 use super::message::{NeighborKey, Output};
-use super::neighbor::{self, FaultEvents, Neighbor};
+use super::neighbor::{FaultEvents, Neighbor};
 use super::tables::{AggregateSettings, Settings};
 use super::{Speaker, Tables};
 use crate::attrs::Identity;
@@ -72,6 +73,8 @@ impl Speaker {
             import: None,
             spoken: [false; 2],
             faults: FaultEvents::default(),
+            warned: Warned::default(),
+            draining: false,
             policy_errors: Vec::new(),
             key: config.key(),
             found: None,
@@ -159,6 +162,7 @@ impl Speaker {
         let Some(neighbor) = &mut self.neighbors[at] else { return };
         let session = SessionConfig::of(&self.config, &config, neighbor.session.config().number);
         let before = std::mem::replace(&mut neighbor.config, config);
+        let limit_changed = before.max_prefix != neighbor.config.max_prefix;
         let reset = needs_reset(neighbor.session.config(), &session, &before, &neighbor.config);
         let was_enabled = neighbor.enabled;
         // What an operator said counts until the configuration says something new.
@@ -184,14 +188,16 @@ impl Speaker {
         if neighbor.session.config() != &session {
             neighbor.session.set_config(session);
         }
-        if enabled && !was_enabled {
-            return self.start(at, out);
+        // One that went over its limit may try the new one.
+        if enabled && (!was_enabled || limit_changed) {
+            self.start(at, out);
         }
         self.repolicy(at, before.adj_in, profiles, out);
+        self.check_limit(at, out);
     }
 
     /// What the present session's routes are judged by.
-    fn repolicy(
+    pub(super) fn repolicy(
         &mut self,
         at: usize,
         kept: AdjInKeep,
@@ -199,11 +205,9 @@ impl Speaker {
         out: &mut Vec<Output>,
     ) {
         let Some(neighbor) = &mut self.neighbors[at] else { return };
-        let Some(negotiated) = &neighbor.negotiated else { return };
-        neighbor.policy_errors.clear();
-        let errors = &mut neighbor.policy_errors;
-        let import = neighbor::import(&self.config, &neighbor.config, negotiated, errors);
-        profiles.push((neighbor.peer, neighbor::profile(&self.config, &neighbor.config, negotiated, errors)));
+        let Some(negotiated) = neighbor.negotiated.clone() else { return };
+        let (import, profile) = neighbor.rules(&self.config, &negotiated);
+        profiles.push((neighbor.peer, profile));
         if neighbor.import.as_deref() == Some(&import) {
             return;
         }

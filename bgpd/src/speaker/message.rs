@@ -99,6 +99,12 @@ pub enum Command {
         /// Which.
         neighbor: NeighborKey,
     },
+    /// Move traffic away from a neighbor while its session stays up: everything it is told gets GRACEFUL_SHUTDOWN, everything
+    /// it said the lowest LOCAL_PREF (RFC 8326 §4). Ends when it is enabled or disabled.
+    Drain {
+        /// Which.
+        neighbor: NeighborKey,
+    },
     /// Withdraw our own routes and close every session (Cease, administrative shutdown).
     Shutdown,
 }
@@ -203,6 +209,17 @@ pub enum Event {
     UnknownPeer {
         /// Its address.
         remote: IpAddr,
+    },
+    /// A neighbor has come near the limit on its prefixes (`max_prefix`).
+    NearLimit {
+        /// Which.
+        neighbor: NeighborKey,
+        /// In which family.
+        family: AddressFamily,
+        /// What is held of it.
+        count: u32,
+        /// What ends the session when it is exceeded.
+        limit: u32,
     },
     /// A route or message was treated by RFC 7606 without a reset.
     UpdateFault {

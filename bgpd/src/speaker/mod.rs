@@ -8,6 +8,7 @@ mod configure;
 mod explain;
 mod feed;
 mod key;
+mod limits;
 pub mod message;
 mod neighbor;
 mod sessions;

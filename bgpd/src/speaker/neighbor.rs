@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rib::AddressFamily;
 
+use super::limits::Warned;
 use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::export::{ExportProfile, Filter};
 use crate::import::{Import, ImportFilter};
@@ -33,6 +34,9 @@ pub(super) struct Neighbor {
     /// End-of-RIB was received in this session, by family.
     pub(super) spoken: [bool; 2],
     pub(super) faults: FaultEvents,
+    pub(super) warned: Warned,
+    /// An operator moves traffic away from it (RFC 8326).
+    pub(super) draining: bool,
     /// Policies that could not be compiled: nothing passes, and people are told why.
     pub(super) policy_errors: Vec<String>,
 }
@@ -53,6 +57,18 @@ impl Neighbor {
                 AddressFamily::Ipv6 => self.spoken[1],
             })
         })
+    }
+}
+
+impl Neighbor {
+    /// What import and export read of the session: configuration, what was agreed on, and what an operator wants now. Policies
+    /// that cannot be compiled are noted.
+    pub(super) fn rules(&mut self, speaker: &SpeakerConfig, negotiated: &Negotiated) -> (Import, ExportProfile) {
+        self.policy_errors.clear();
+        let errors = &mut self.policy_errors;
+        let import = import(speaker, &self.config, negotiated, errors);
+        let profile = profile(speaker, &self.config, negotiated, errors);
+        (Import { drained: self.draining, ..import }, ExportProfile { drained: self.draining, ..profile })
     }
 }
 
@@ -131,7 +147,7 @@ fn compile(speaker: &SpeakerConfig, policy: &PolicyRef, errors: &mut Vec<String>
 }
 
 /// What import reads of a session.
-pub(super) fn import(
+fn import(
     speaker: &SpeakerConfig,
     config: &NeighborConfig,
     negotiated: &Negotiated,
@@ -146,6 +162,7 @@ pub(super) fn import(
         Compiled::All | Compiled::Unset => ImportFilter::All,
     };
     Import {
+        drained: false,
         decode: negotiated.decode_context(),
         filter,
         keep: config.adj_in,
@@ -158,7 +175,7 @@ pub(super) fn import(
 }
 
 /// What export reads of a session.
-pub(super) fn profile(
+fn profile(
     speaker: &SpeakerConfig,
     config: &NeighborConfig,
     negotiated: &Negotiated,
@@ -185,6 +202,7 @@ pub(super) fn profile(
         max_message: negotiated.max_message(),
         ipv4: negotiated.families.contains(&AddressFamily::Ipv4),
         ipv6: negotiated.families.contains(&AddressFamily::Ipv6),
+        drained: false,
         // Which attributes that route has is for the tables to say.
         default_originate: config.default_originate.then_some([AttrId::NONE; 2]),
         summaries: speaker.aggregates.iter().filter(|one| one.summary_only).map(|one| one.prefix.trunc()).collect(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rib::AddressFamily;
 
+use super::limits::Warned;
 use super::message::{Command, Event, Output};
 use super::neighbor::{self, Neighbor};
 use super::{Conn, Speaker};
@@ -85,11 +86,10 @@ impl Speaker {
         neighbor.up = Some(conn);
         neighbor.negotiated = Some(Arc::clone(negotiated));
         neighbor.spoken = [false; 2];
-        neighbor.policy_errors.clear();
-        let errors = &mut neighbor.policy_errors;
-        let import = Arc::new(neighbor::import(&self.config, &neighbor.config, negotiated, errors));
-        let profile = neighbor::profile(&self.config, &neighbor.config, negotiated, errors);
+        let (import, profile) = neighbor.rules(&self.config, negotiated);
+        let import = Arc::new(import);
         neighbor.import = Some(Arc::clone(&import));
+        neighbor.warned = Warned::default();
         let kind = neighbor::kind(negotiated, &neighbor.config);
         self.tables.peer_up(neighbor.peer, negotiated.peer_router_id, kind, import);
         self.tables.join(neighbor.peer, profile);
@@ -107,6 +107,7 @@ impl Speaker {
     pub(super) fn on_update(&mut self, at: usize, body: &[u8], out: &mut Vec<Output>) -> usize {
         let Some(neighbor) = &mut self.neighbors[at] else { return 0 };
         let Some(import) = &neighbor.import else { return 0 };
+        let limited = neighbor.config.max_prefix.is_some();
         match self.tables.update(neighbor.peer, import, body) {
             Ok(report) => {
                 for fault in report.faults {
@@ -120,6 +121,9 @@ impl Speaker {
                     if self.tables.hold_exports.is_some() && self.all_have_spoken() {
                         self.tables.hold_exports = None;
                     }
+                }
+                if report.items > 0 && limited {
+                    self.check_limit(at, out);
                 }
                 report.items
             }
@@ -141,6 +145,7 @@ impl Speaker {
         match command {
             Command::SetEnabled { neighbor, enabled, message } => {
                 let Some(&at) = self.by_key.get(&neighbor) else { return };
+                self.set_draining(at, false, out);
                 if let Some(neighbor) = &mut self.neighbors[at] {
                     neighbor.enabled = enabled;
                 }
@@ -166,8 +171,23 @@ impl Speaker {
                     }
                 }
             }
+            Command::Drain { neighbor } => {
+                if let Some(&at) = self.by_key.get(&neighbor) {
+                    self.set_draining(at, true, out);
+                }
+            }
             Command::Shutdown => self.shut_down(out),
         }
+    }
+
+    fn set_draining(&mut self, at: usize, draining: bool, out: &mut Vec<Output>) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        if std::mem::replace(&mut neighbor.draining, draining) == draining {
+            return;
+        }
+        let (kept, mut profiles) = (neighbor.config.adj_in, Vec::new());
+        self.repolicy(at, kept, &mut profiles, out);
+        self.tables.reprofile(&profiles);
     }
 
     pub(super) fn start(&mut self, at: usize, out: &mut Vec<Output>) {

@@ -110,6 +110,9 @@ impl Speaker {
         if !neighbor.enabled {
             notes.push("disabled".to_owned());
         }
+        if neighbor.draining {
+            notes.push("being drained: GRACEFUL_SHUTDOWN is sent, LOCAL_PREF 0 is given (RFC 8326)".to_owned());
+        }
         let external = neighbor.negotiated.as_ref().map_or_else(
             || super::neighbor::ttl(&self.config, &neighbor.config).is_some(),
             |negotiated| negotiated.kind == attr::PeerKind::External,

@@ -12,7 +12,7 @@ use rib::{AddressFamily, Metric, Protocol, Route, V4, V6};
 
 use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::session::ConnId;
-use crate::speaker::message::{Event, Input, LocalBatch, LocalRoute, Output, Query, Reply};
+use crate::speaker::message::{Event, Input, LocalBatch, LocalRoute, Output, Query, Reply, SessionState};
 use crate::speaker::{Progress, Speaker};
 use crate::wire::attr::{
     self, AsPath, DecodeContext, EncodeContext, NextHopAttr, Origin, PathAttributes, PeerKind, Segment, SegmentKind,
@@ -353,6 +353,15 @@ impl Rig {
     pub(crate) fn told(&mut self, n: u8, prefix: &str) -> Option<Vec<u32>> {
         let told = self.fake(n).view.get(&net(prefix))?;
         Some(told.as_path.segments.iter().flat_map(|segment| segment.asns.iter().copied()).collect())
+    }
+
+    /// The state of the session with neighbor `n`.
+    pub(crate) fn state(&self, n: u8) -> SessionState {
+        let key = IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)).into();
+        match self.view(&Query::Neighbors(Some(key))) {
+            Reply::Neighbors(views) => views[0].state,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// What neighbor `n` was told for `prefix`.
