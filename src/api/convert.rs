@@ -2,6 +2,8 @@
 //!
 //! What comes the other way, out of requests, is checked in [`super::request`].
 
+mod session;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -278,6 +280,7 @@ pub(crate) fn neighbor(view: &bgp::NeighborView) -> v1::Neighbor {
         established_count: view.established_count,
         last_down: view.last_down.as_ref().map(down_reason).unwrap_or_default(),
         notes: view.notes.clone(),
+        ..session::of(view)
     }
 }
 
@@ -294,6 +297,7 @@ pub(crate) fn path(view: &bgp::PathView) -> v1::BgpPath {
         attributes: Some(attributes(&view.attributes)),
         imported: view.imported.as_deref().map(attributes),
         best: view.best,
+        path_id: view.path_id,
     }
 }
 
@@ -309,6 +313,7 @@ pub(crate) fn export_decision(verdict: &bgp::ExportVerdict) -> v1::ExportDecisio
         announced: verdict.announced,
         reason: verdict.reason.clone(),
         attributes: verdict.attributes.as_deref().map(attributes),
+        path_id: verdict.path_id,
     }
 }
 

@@ -64,7 +64,8 @@ pub(super) fn text(explanation: &Explanation) -> String {
         let rows = explanation.exports.iter().map(|export| {
             let verdict = if export.announced { "announced" } else { "not announced" };
             let told = export.attributes.as_ref().map(|attributes| attributes.text()).unwrap_or_default();
-            [export.neighbor.clone(), verdict.to_owned(), export.reason.clone(), told]
+            let id = export.path_id.map(|id| format!(" path {id}")).unwrap_or_default();
+            [format!("{}{id}", export.neighbor), verdict.to_owned(), export.reason.clone(), told]
         });
         text.push_str(&output::table(["neighbor", "verdict", "because", "told"], rows));
     }

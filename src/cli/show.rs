@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Later;
 use super::client::{Client, Failure};
 use super::output::{count, json, line, or_dash, print, span, table};
-use super::view::{Attributes, Backend, Neighbor, Path, Route, Service};
+use super::view::{AddPath, Attributes, Backend, MaxPrefix, Neighbor, Path, Restart, Route, Service};
 
 /// Routes asked for at a time.
 const PAGE: u32 = 1000;
@@ -196,14 +196,73 @@ fn neighbor_text(neighbor: &Neighbor) -> String {
         ("established", format!("{} times", neighbor.established_count)),
         ("last down", or_dash(neighbor.last_down.clone().unwrap_or_default())),
     ];
+    // What is the same for most neighbors is shown where it is not.
+    let some = [
+        ("their end", neighbor.remote.clone()),
+        ("interface", neighbor.interface.clone()),
+        ("found at", neighbor.peer_address.clone().filter(|address| !neighbor.address.starts_with(address.as_str()))),
+        ("dynamic", neighbor.dynamic.then(|| "let in by a range".to_owned())),
+        ("added", neighbor.added.then(|| "through the API, until the daemon restarts".to_owned())),
+        ("passive", neighbor.passive.then(|| "it has to connect to us".to_owned())),
+        ("agreed on", Some(neighbor.capabilities.join(", ")).filter(|names| !names.is_empty())),
+        ("our role", neighbor.role.as_ref().map(|role| role_text(role, neighbor.remote_role.as_deref()))),
+        ("add-path", Some(add_path_text(&neighbor.add_path)).filter(|text| !text.is_empty())),
+        ("restart", Some(restart_text(&neighbor.graceful_restart)).filter(|text| !text.is_empty())),
+        ("max prefix", neighbor.max_prefix.as_ref().map(max_prefix_text)),
+        ("GTSM", neighbor.ttl_security.map(|hops| format!("at most {hops} hops away"))),
+        ("password", neighbor.password.then(|| "TCP-MD5".to_owned())),
+        ("last error", neighbor.last_error.clone().filter(|error| Some(error) != neighbor.last_down.as_ref())),
+    ];
+    let some = some.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
     let mut text = format!("neighbor {}\n", neighbor.address);
-    for (name, value) in rows {
+    for (name, value) in rows.into_iter().chain(some) {
         text.push_str(&format!("  {name:<12} {value}\n"));
     }
     for note in &neighbor.notes {
         text.push_str(&format!("  note         {note}\n"));
     }
     text
+}
+
+fn role_text(ours: &str, theirs: Option<&str>) -> String {
+    match theirs {
+        Some(theirs) => format!("{ours}, theirs {theirs}"),
+        None => format!("{ours}, theirs not named"),
+    }
+}
+
+fn add_path_text(families: &[AddPath]) -> String {
+    let one = |of: &AddPath| {
+        let receive = of.receive.then(|| "several received".to_owned());
+        let send = (of.send > 0).then(|| format!("up to {} sent", of.send));
+        format!("{}: {}", of.family, [receive, send].into_iter().flatten().collect::<Vec<_>>().join(", "))
+    };
+    families.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn restart_text(restart: &Restart) -> String {
+    let parts = [
+        restart.helper.then(|| "its routes are kept over its restart".to_owned()),
+        restart.enabled.then(|| "ours are to be kept over ours".to_owned()),
+        restart.restart_time.map(|time| format!("it needs {}", span(time))),
+        restart.long_lived.map(|time| format!("long-lived for {}", span(time))),
+        restart.restarting.then(|| "it is restarting".to_owned()),
+        (restart.stale > 0).then(|| format!("{} stale prefixes", count(restart.stale))),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn max_prefix_text(limit: &MaxPrefix) -> String {
+    let after = match limit.restart {
+        Some(time) => format!("then down for {}", span(time)),
+        None => "then down until reset".to_owned(),
+    };
+    let state = match limit {
+        MaxPrefix { exceeded: true, .. } => "; exceeded",
+        MaxPrefix { warned: true, .. } => "; above the warning",
+        MaxPrefix { .. } => "",
+    };
+    format!("{} per family, warning from {}, {after}{state}", count(limit.limit.into()), count(limit.warn.into()))
 }
 
 /// Prints a walk page by page: a table of a million routes is never held here.
@@ -327,8 +386,9 @@ pub(super) fn paths_table(paths: &[Path], received: bool) -> String {
         };
         let of = |text: fn(&Attributes) -> String| path.attributes.as_ref().map(text).unwrap_or_default();
         let number = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let id = path.path_id.map(|id| format!(" path {id}")).unwrap_or_default();
         [
-            format!("{mark} {}", path.prefix),
+            format!("{mark} {}{id}", path.prefix),
             of(|attributes| attributes.next_hop.clone()),
             number(path.attributes.as_ref().and_then(|attributes| attributes.local_pref)),
             number(path.attributes.as_ref().and_then(|attributes| attributes.med)),

@@ -193,6 +193,81 @@ pub(super) struct Neighbor {
     pub(super) established_count: u64,
     pub(super) last_down: Option<String>,
     pub(super) notes: Vec<String>,
+    pub(super) remote: Option<String>,
+    pub(super) peer_address: Option<String>,
+    pub(super) interface: Option<String>,
+    pub(super) dynamic: bool,
+    pub(super) added: bool,
+    pub(super) passive: bool,
+    pub(super) capabilities: Vec<String>,
+    pub(super) role: Option<String>,
+    pub(super) remote_role: Option<String>,
+    pub(super) add_path: Vec<AddPath>,
+    pub(super) graceful_restart: Restart,
+    pub(super) max_prefix: Option<MaxPrefix>,
+    pub(super) ttl_security: Option<u32>,
+    /// Whether there is one.
+    pub(super) password: bool,
+    pub(super) last_error: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct AddPath {
+    pub(super) family: String,
+    pub(super) receive: bool,
+    pub(super) send: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(super) struct Restart {
+    pub(super) helper: bool,
+    pub(super) enabled: bool,
+    pub(super) restarting: bool,
+    pub(super) stale: u64,
+    #[serde(rename = "restart_time_seconds", serialize_with = "seconds")]
+    pub(super) restart_time: Option<Duration>,
+    #[serde(rename = "long_lived_seconds", serialize_with = "seconds")]
+    pub(super) long_lived: Option<Duration>,
+}
+
+impl From<&v1::NeighborRestart> for Restart {
+    fn from(restart: &v1::NeighborRestart) -> Self {
+        Self {
+            helper: restart.helper,
+            enabled: restart.enabled,
+            restarting: restart.restarting,
+            stale: restart.stale,
+            restart_time: restart.restart_time.as_ref().map(duration),
+            long_lived: restart.long_lived.as_ref().map(duration),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct MaxPrefix {
+    pub(super) limit: u32,
+    pub(super) warn: u32,
+    #[serde(rename = "restart_seconds", serialize_with = "seconds")]
+    pub(super) restart: Option<Duration>,
+    pub(super) warned: bool,
+    pub(super) exceeded: bool,
+}
+
+impl From<&v1::NeighborMaxPrefix> for MaxPrefix {
+    fn from(limit: &v1::NeighborMaxPrefix) -> Self {
+        Self {
+            limit: limit.limit,
+            warn: limit.warn,
+            restart: limit.restart.as_ref().map(duration),
+            warned: limit.warned,
+            exceeded: limit.exceeded,
+        }
+    }
+}
+
+/// `ipv4-unicast`.
+fn family_name(family: v1::AddressFamily) -> String {
+    format!("{}-unicast", word(family.as_str_name(), "ADDRESS_FAMILY_"))
 }
 
 impl From<&v1::Neighbor> for Neighbor {
@@ -207,10 +282,7 @@ impl From<&v1::Neighbor> for Neighbor {
             local: some(&neighbor.local),
             router_id: some(&neighbor.router_id),
             hold_time: neighbor.hold_time.as_ref().map(duration),
-            families: neighbor
-                .families()
-                .map(|family| format!("{}-unicast", word(family.as_str_name(), "ADDRESS_FAMILY_")))
-                .collect(),
+            families: neighbor.families().map(family_name).collect(),
             received: neighbor.received,
             accepted: neighbor.accepted,
             advertised: neighbor.advertised,
@@ -221,6 +293,25 @@ impl From<&v1::Neighbor> for Neighbor {
             established_count: neighbor.established_count,
             last_down: some(&neighbor.last_down),
             notes: neighbor.notes.clone(),
+            remote: some(&neighbor.remote),
+            peer_address: some(&neighbor.peer_address),
+            interface: some(&neighbor.interface),
+            dynamic: neighbor.dynamic,
+            added: neighbor.added,
+            passive: neighbor.passive,
+            capabilities: neighbor.capabilities.clone(),
+            role: some(&neighbor.role),
+            remote_role: some(&neighbor.remote_role),
+            add_path: neighbor
+                .add_path
+                .iter()
+                .map(|of| AddPath { family: family_name(of.family()), receive: of.receive, send: of.send })
+                .collect(),
+            graceful_restart: neighbor.graceful_restart.as_ref().map(Restart::from).unwrap_or_default(),
+            max_prefix: neighbor.max_prefix.as_ref().map(MaxPrefix::from),
+            ttl_security: neighbor.ttl_security,
+            password: neighbor.password,
+            last_error: some(&neighbor.last_error),
         }
     }
 }
@@ -331,6 +422,7 @@ pub(super) struct Path {
     pub(super) prefix: String,
     pub(super) from: Option<String>,
     pub(super) best: bool,
+    pub(super) path_id: Option<u32>,
     pub(super) attributes: Option<Attributes>,
     pub(super) imported: Option<Attributes>,
 }
@@ -341,6 +433,7 @@ impl From<&v1::BgpPath> for Path {
             prefix: path.prefix.clone(),
             from: some(&path.from),
             best: path.best,
+            path_id: path.path_id,
             attributes: path.attributes.as_ref().map(Attributes::from),
             imported: path.imported.as_ref().map(Attributes::from),
         }
@@ -530,6 +623,7 @@ pub(super) struct Export {
     pub(super) neighbor: String,
     pub(super) announced: bool,
     pub(super) reason: String,
+    pub(super) path_id: Option<u32>,
     pub(super) attributes: Option<Attributes>,
 }
 
@@ -562,6 +656,7 @@ impl From<&v1::ExplainResponse> for Explanation {
             neighbor: export.neighbor.clone(),
             announced: export.announced,
             reason: export.reason.clone(),
+            path_id: export.path_id,
             attributes: export.attributes.as_ref().map(Attributes::from),
         };
         Self {

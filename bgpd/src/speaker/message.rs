@@ -9,8 +9,8 @@ use rib::message::Reachability;
 use rib::{AddressFamily, Protocol, RouteBatch};
 
 pub use super::key::{NeighborKey, NotANeighbor};
-use crate::config::{Secret, SpeakerConfig};
-use crate::session::{ConnId, DownReason};
+use crate::config::{NeighborConfig, Secret, SpeakerConfig};
+use crate::session::{ConnId, DownReason, Negotiated};
 use crate::wire::attr::{Origin, PathAttributes};
 
 /// Everything a speaker can be told, but for received octets ([`crate::speaker::Speaker::receive`]).
@@ -348,6 +348,18 @@ pub struct NeighborView {
     pub last_down: Option<DownReason>,
     /// Why nothing is imported, exported or connected, if so: RFC 8212, disabled, no answer, …
     pub notes: Vec<String>,
+    /// What it is configured to be.
+    pub config: Box<NeighborConfig>,
+    /// What both ends agreed on in this session.
+    pub negotiated: Option<Arc<Negotiated>>,
+    /// It was not known before it connected: a range let it in.
+    pub dynamic: bool,
+    /// Prefixes held from it, by family.
+    pub received_by_family: (u64, u64),
+    /// Of those, stale ones: kept over its restart (RFC 4724).
+    pub stale: u64,
+    /// Why the last attempt to connect failed.
+    pub connect_error: Option<String>,
 }
 
 /// A path as people and programs see it.

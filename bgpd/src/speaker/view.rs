@@ -101,6 +101,12 @@ impl Speaker {
             established_count: session.established_count(),
             last_down: session.last_down().cloned(),
             notes: self.notes(neighbor),
+            config: Box::new(neighbor.config.clone()),
+            negotiated: neighbor.negotiated.clone().filter(|_| neighbor.up.is_some()),
+            dynamic: false,
+            received_by_family: (counts[0].received.into(), counts[1].received.into()),
+            stale: 0,
+            connect_error: session.last_connect_error().map(ToString::to_string),
         }
     }
 
