@@ -141,10 +141,9 @@ async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStre
         if link.gone.get() {
             return Ok(());
         }
-        // Wait for the socket first and pull then: what a slow peer does not take stays where it coalesces.
-        timeout(carrier.io.send_hold, stream.writable())
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "send hold timer (RFC 9687)"))??;
+        // Wait for the socket first and pull then: what a slow peer does not take stays where it coalesces. The session closes
+        // the connection of a peer that takes nothing (RFC 9687).
+        stream.writable().await?;
         if pieces.is_empty() {
             carrier.transmit(conn, CHUNK, &mut pulled);
             pieces.extend(pulled.drain(..));

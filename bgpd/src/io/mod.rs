@@ -47,21 +47,13 @@ pub struct IoConfig {
     pub listen: Vec<SocketAddr>,
     /// Longest wait for a connection to stand.
     pub connect_timeout: Duration,
-    /// A peer that takes no octet for so long has lost the session (RFC 9687 §4.4: SendHoldTimer).
-    pub send_hold: Duration,
     /// Longest wait for a peer to take the last octets of a connection that is being closed.
     pub close_timeout: Duration,
 }
 
 impl Default for IoConfig {
     fn default() -> Self {
-        Self {
-            listen: Vec::new(),
-            connect_timeout: Duration::from_secs(10),
-            // RFC 9687 §4.4: the greater of 8 minutes and twice the hold time; ours is at most 65,535 s but 90 s by default.
-            send_hold: Duration::from_secs(480),
-            close_timeout: Duration::from_secs(2),
-        }
+        Self { listen: Vec::new(), connect_timeout: Duration::from_secs(10), close_timeout: Duration::from_secs(2) }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::connection::{Connection, Phase};
+use super::omitted::Omitted;
+use super::{CLOSED_CAP, CLOSED_PART, COLLISION_GRACE, OPEN_HOLD_TIME, RESTART_DELAY, STABLE_AFTER};
 use super::{ConnId, DownReason, Mode, Negotiated, Session, SessionInput, SessionOutput, StopCause};
-use super::{OPEN_HOLD_TIME, RESTART_DELAY, STABLE_AFTER};
 use crate::fsm::collision::Direction;
 use crate::fsm::timers::jittered;
 use crate::wire::notification::cease;
@@ -53,7 +54,7 @@ impl Session {
             }
         }
         self.mode = match cause.restart() {
-            Some(wait) => Mode::Holding { until: now + wait, accepts: false },
+            Some(wait) => Mode::Holding { until: now + wait, closed_until: now + wait },
             None => Mode::Stopped,
         };
         self.connect_retry_at = None;
@@ -82,13 +83,17 @@ impl Session {
             Mode::Stopped => {
                 return self.farewell(&newcomer, Some(&Notification::cease(cease::REJECTED)), out);
             }
-            Mode::Holding { accepts: false, .. } => return self.farewell(&newcomer, None, out),
-            Mode::Holding { accepts: true, .. } => self.mode = Mode::Running,
+            Mode::Holding { closed_until, .. } if now < closed_until => return self.farewell(&newcomer, None, out),
+            Mode::Holding { .. } => self.mode = Mode::Running,
             Mode::Running => {}
         }
-        // RFC 4271 §6.8: an established connection stays.
-        if self.established().is_some() {
-            return self.farewell(&newcomer, Some(&Notification::cease(cease::COLLISION)), out);
+        match self.established() {
+            // RFC 4724 §5: a neighbor that restarts gracefully may have restarted before we noticed that the established
+            // connection is dead. Until the new one is confirmed the old one stays.
+            Some((_, negotiated)) if negotiated.peer_may_come_back() => self.make_room(),
+            // RFC 4271 §6.8: it stays.
+            Some(_) => return self.farewell(&newcomer, Some(&Notification::cease(cease::COLLISION)), out),
+            None => {}
         }
         // A neighbor dials once at a time: it has given up what it dialled before.
         if let Some(stale) = self.accepted.take() {
@@ -101,12 +106,28 @@ impl Session {
         self.open(now, Direction::Accepted, out);
     }
 
+    /// An established connection leaves its place to one that the neighbor dialled.
+    fn make_room(&mut self) {
+        if self.accepted.as_ref().is_some_and(Connection::is_established) {
+            self.dialled = self.accepted.take();
+            if let Some(connection) = &mut self.dialled {
+                connection.direction = Direction::Dialled;
+            }
+        }
+    }
+
     fn on_connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr, out: &mut Vec<SessionOutput>) {
+        let confirmed = self.accepted.as_ref().is_some_and(|other| matches!(other.phase, Phase::OpenConfirm(_)));
         match &mut self.dialled {
             Some(connection) if connection.id == conn && !connection.stands() => {
                 connection.local = Some(local);
                 self.connect_retry_at = None;
                 self.last_connect_error = None;
+                if confirmed {
+                    // The neighbor may have a session on the other already: no reason to make it choose.
+                    self.dialled = None;
+                    return out.push(SessionOutput::Close { conn });
+                }
                 self.open(now, Direction::Dialled, out);
             }
             Some(connection) if connection.id == conn => {}
@@ -141,10 +162,14 @@ impl Session {
         }
         for direction in [Direction::Dialled, Direction::Accepted] {
             let Some(connection) = self.slot(direction).as_ref() else { continue };
-            let (conn, hold, keepalive) = (connection.id, due(connection.hold_at), due(connection.keepalive_at));
-            if hold {
+            let conn = connection.id;
+            if due(connection.hold_at) {
                 self.end(now, conn, &Notification::hold_timer(), DownReason::HoldTimerExpired, out);
-            } else if keepalive {
+            } else if due(connection.send_hold_at) {
+                self.end(now, conn, &Notification::send_hold_timer(), DownReason::SendHoldTimerExpired, out);
+            } else if due(connection.deferred_until()) {
+                self.undefer(now, direction, out);
+            } else if due(connection.keepalive_at) {
                 self.send(conn, MessageType::Keepalive, header::keepalive(), out);
                 self.spoke(now, direction);
             }
@@ -188,7 +213,9 @@ impl Session {
 
     /// The OPEN we send now.
     pub(super) fn our_open(&self) -> Open {
-        self.config.open(self.established_count == 0)
+        let mut open = self.config.open(self.established_count == 0);
+        self.omitted.apply(&mut open);
+        open
     }
 
     /// The TCP connection stands: OPEN is sent.
@@ -201,15 +228,30 @@ impl Session {
         self.send(conn, MessageType::Open, message, out);
     }
 
-    /// The neighbor confirmed our OPEN on this connection; it is the session now, and another one is closed.
+    /// The neighbor confirmed our OPEN on this connection; it is the session now, and another one is closed. If that one
+    /// was established, the neighbor has restarted: nothing is said on the old connection, and routes may be kept
+    /// (RFC 4724 §5).
     pub(super) fn establish(&mut self, now: Instant, direction: Direction, out: &mut Vec<SessionOutput>) {
         let Some(connection) = self.slot(direction) else { return };
-        let Phase::OpenConfirm(negotiated) = &connection.phase else { return };
-        let (conn, negotiated) = (connection.id, Arc::clone(negotiated));
+        let negotiated = match &mut connection.phase {
+            Phase::OpenConfirm(negotiated) => Arc::clone(negotiated),
+            Phase::Deferred { confirmed, .. } => {
+                *confirmed = true;
+                return connection.heard(now);
+            }
+            _ => return,
+        };
+        let conn = connection.id;
         connection.phase = Phase::Established(Arc::clone(&negotiated));
         connection.heard(now);
+        connection.progressed(now);
         if let Some(other) = self.slot(opposite(direction)).take() {
-            self.farewell(&other, Some(&Notification::cease(cease::COLLISION)), out);
+            let replaced = other.is_established();
+            self.farewell(&other, Some(&Notification::cease(cease::COLLISION)).filter(|_| !replaced), out);
+            if replaced {
+                self.last_down = Some(DownReason::Replaced);
+                out.push(SessionOutput::Down { reason: DownReason::Replaced });
+            }
         }
         self.connect_retry_at = None;
         self.connect_backoff.succeeded();
@@ -223,15 +265,35 @@ impl Session {
         &mut self,
         now: Instant,
         direction: Direction,
-        negotiated: Negotiated,
+        negotiated: Arc<Negotiated>,
         out: &mut Vec<SessionOutput>,
     ) {
         let Some(connection) = self.slot(direction) else { return };
         let conn = connection.id;
-        connection.phase = Phase::OpenConfirm(Arc::new(negotiated));
+        connection.phase = Phase::OpenConfirm(negotiated);
         connection.heard(now);
         self.send(conn, MessageType::Keepalive, header::keepalive(), out);
         self.spoke(now, direction);
+    }
+
+    /// Their OPEN was accepted, but the other connection would win against this one, once they say OPEN there.
+    pub(super) fn defer(&mut self, now: Instant, direction: Direction, negotiated: Negotiated) {
+        let Some(connection) = self.slot(direction) else { return };
+        let until = now + COLLISION_GRACE;
+        connection.phase = Phase::Deferred { negotiated: Arc::new(negotiated), until, confirmed: false };
+        connection.heard(now);
+    }
+
+    /// Nothing came on the connection that would have won, or it is gone: this one goes on.
+    fn undefer(&mut self, now: Instant, direction: Direction, out: &mut Vec<SessionOutput>) {
+        let Some(connection) = self.slot(direction) else { return };
+        let Phase::Deferred { negotiated, confirmed, .. } = &connection.phase else { return };
+        let (negotiated, confirmed) = (Arc::clone(negotiated), *confirmed);
+        self.yield_to_other(opposite(direction), out);
+        self.confirm(now, direction, negotiated, out);
+        if confirmed {
+            self.establish(now, direction, out);
+        }
     }
 
     /// Ends a connection for an error of the neighbor.
@@ -270,7 +332,15 @@ impl Session {
     ) {
         if let Some(connection) = self.take(conn) {
             self.farewell(&connection, None, out);
+            // RFC 5492 §3: once without what it could not bear, then with everything again.
+            let again = !connection.is_established() && self.omitted == Omitted::Nothing;
+            let omit = if again { Omitted::after(&notification, &self.our_open()) } else { Omitted::Nothing };
             self.fell(now, &connection, DownReason::NotificationReceived(notification), out);
+            self.omitted = omit;
+            if let (Mode::Holding { until, closed_until }, false) = (&mut self.mode, self.omitted == Omitted::Nothing) {
+                *until = now + RESTART_DELAY;
+                *closed_until = now;
+            }
         }
     }
 
@@ -291,11 +361,20 @@ impl Session {
 
     /// What follows when a connection is gone that did not lose to another.
     fn fell(&mut self, now: Instant, gone: &Connection, reason: DownReason, out: &mut Vec<SessionOutput>) {
+        let was_up = gone.is_established();
         if self.connections().any(Connection::stands) {
             // The other may still make it.
+            for direction in [Direction::Dialled, Direction::Accepted] {
+                self.undefer(now, direction, out);
+            }
+            if was_up {
+                self.established_at = None;
+                self.last_down = Some(reason.clone());
+                out.push(SessionOutput::Down { reason });
+            }
             return;
         }
-        let was_up = gone.is_established();
+        self.omitted = Omitted::Nothing;
         let held_well = self.established_at.take().is_some_and(|since| now.duration_since(since) >= STABLE_AFTER);
         if held_well {
             self.idle_backoff.succeeded();
@@ -318,7 +397,8 @@ impl Session {
                 self.idle_backoff.failed()
             };
             let until = now + jittered(wait, &mut self.rng);
-            self.mode = Mode::Holding { until, accepts: !reason.is_error() };
+            let closed = if reason.is_error() { (wait / CLOSED_PART).min(CLOSED_CAP) } else { Duration::ZERO };
+            self.mode = Mode::Holding { until, closed_until: now + closed };
             self.connect_retry_at = None;
         }
         self.last_down = Some(reason.clone());

@@ -2,7 +2,8 @@
 //!
 //! Collisions are resolved by §6.8 among the two; what the operator sees is the state of the one that has come further.
 //! Where the RFC leaves a choice: automatic restart is on, with back-off instead of a fixed IdleHoldTime; a failed dial
-//! leads to Active; DelayOpen is not used. Octets go in by [`Session::receive`], everything else by
+//! leads to Active; DelayOpen is not used. A neighbor that restarts gracefully replaces its established session by a new
+//! connection once that one is confirmed (RFC 4724 §5 would drop the old one before anybody said OPEN). Octets go in by [`Session::receive`], everything else by
 //! [`Session::handle`]. Routes are not this room's business.
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ mod connection;
 mod counters;
 mod events;
 mod negotiate;
+mod omitted;
 mod reason;
 mod receive;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use crate::fsm::timers::Backoff;
 use crate::speaker::message::SessionState;
 use crate::wire::Notification;
 use connection::{Connection, Phase};
+use omitted::Omitted;
 
 /// The number of a TCP connection, never reused while the speaker lives. Sessions number those they dial, the carrier
 /// those it accepts: the top bit tells them apart, so neither has to ask the other.
@@ -154,9 +157,9 @@ enum Mode {
     Holding {
         /// Until then.
         until: Instant,
-        /// The neighbor may come before: nobody broke the protocol, so only our own eagerness is damped. Otherwise its
-        /// connections are refused as RFC 4271 §8.2.2 has it for Idle.
-        accepts: bool,
+        /// The neighbor's connections are refused until then, as RFC 4271 §8.2.2 has it for Idle. Not at all if nobody
+        /// broke the protocol: then only our own eagerness is damped.
+        closed_until: Instant,
     },
     /// Yes.
     Running,
@@ -170,6 +173,12 @@ const IDLE_HOLD_CAP: Duration = Duration::from_secs(120);
 const RESTART_DELAY: Duration = Duration::from_millis(500);
 /// A session that held for so long was a good one: waits begin anew.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// Part of the wait after an error during which the neighbor may not come either.
+const CLOSED_PART: u32 = 4;
+/// The longest of these, so that a neighbor which was repaired is not kept out.
+const CLOSED_CAP: Duration = Duration::from_secs(5);
+/// How long a connection that lost a collision waits for the winner's OPEN.
+const COLLISION_GRACE: Duration = Duration::from_secs(1);
 /// "A large value" for the hold timer until OPEN is there (RFC 4271 §8.2.2).
 const OPEN_HOLD_TIME: Duration = Duration::from_secs(240);
 
@@ -191,6 +200,7 @@ pub struct Session {
     established_count: u64,
     last_down: Option<DownReason>,
     last_connect_error: Option<String>,
+    omitted: Omitted,
 }
 
 impl Session {
@@ -211,6 +221,7 @@ impl Session {
             established_count: 0,
             last_down: None,
             last_connect_error: None,
+            omitted: Omitted::Nothing,
             config,
         }
     }
@@ -296,6 +307,15 @@ impl Session {
         let connections = self.dialled.iter_mut().chain(self.accepted.iter_mut());
         for connection in connections.filter(|connection| connection.is_established()) {
             connection.spoke(now, rng);
+        }
+    }
+
+    /// Tells that the carrier's socket took what was handed out for `conn` before (RFC 9687 §4.2, SendHoldTimer). A
+    /// neighbor that takes nothing for eight minutes, or twice the hold time, has lost its session.
+    pub fn progressed(&mut self, now: Instant, conn: ConnId) {
+        let mut connections = self.dialled.iter_mut().chain(self.accepted.iter_mut());
+        if let Some(connection) = connections.find(|connection| connection.id == conn) {
+            connection.progressed(now);
         }
     }
 

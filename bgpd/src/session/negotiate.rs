@@ -164,6 +164,12 @@ impl Negotiated {
         flagged(&self.our_restart) && flagged(&self.peer_restart)
     }
 
+    /// The neighbor may restart without our noticing, and come with a new connection (RFC 4724 §5).
+    #[must_use]
+    pub fn peer_may_come_back(&self) -> bool {
+        self.our_restart.is_some() && self.peer_restart.as_ref().is_some_and(|restart| !restart.families.is_empty())
+    }
+
     /// Routes of `family` are kept when the session is lost (RFC 4724 §4.2).
     #[must_use]
     pub fn helps(&self, family: AddressFamily) -> bool {

@@ -1,16 +1,16 @@
 //! Octets of a connection to messages, and what each message does to the session (RFC 4271 §6, §8.2.2).
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::connection::Connection;
+use super::connection::Phase;
 use super::events::opposite;
-use super::negotiate::negotiate;
+use super::negotiate::{Negotiated, negotiate};
 use super::{ConnId, Session, SessionOutput};
 use crate::fsm::collision::{self, Direction, Identity};
 use crate::fsm::messages::{self, Due};
-use crate::speaker::message::SessionState;
 use crate::wire::Notification;
 use crate::wire::header::{self, HEADER_LEN, Header};
 use crate::wire::open::Open;
@@ -110,19 +110,28 @@ impl Session {
         let remote = connection.remote;
         let negotiated = negotiate(&self.config, &self.our_open(), &open, local, remote)?;
 
-        // RFC 4271 §6.8: only a connection in OpenConfirm is examined; one in OpenSent gets its turn with its own OPEN.
-        let other = opposite(direction);
-        if self.slot(other).as_ref().map(Connection::state) == Some(SessionState::OpenConfirm) {
-            let ours = Identity { router_id: self.config.router_id, asn: self.config.local_asn };
-            let theirs = Identity { router_id: open.router_id, asn: open.asn };
-            if collision::winner(ours, theirs) != direction {
-                self.yield_to_other(direction, out);
-                return Ok(Received::Handled);
-            }
-            self.yield_to_other(other, out);
-        }
-        self.confirm(now, direction, negotiated, out);
+        self.meet(now, direction, negotiated, out);
         Ok(Received::Handled)
+    }
+
+    /// RFC 4271 §6.8. Whoever is confirmed may be in use at the other end a moment later, so nothing is confirmed that
+    /// both ends would not keep: otherwise each may close what the other keeps.
+    fn meet(&mut self, now: Instant, direction: Direction, negotiated: Negotiated, out: &mut Vec<SessionOutput>) {
+        let ours = Identity { router_id: negotiated.local_router_id, asn: negotiated.local_asn };
+        let theirs = Identity { router_id: negotiated.peer_router_id, asn: negotiated.peer_asn };
+        let wins = collision::winner(ours, theirs) == direction;
+        let other = opposite(direction);
+        match self.slot(other).as_ref().map(|connection| &connection.phase) {
+            // The established one goes when this one is confirmed; see [`Session::establish`].
+            Some(Phase::Established(_) | Phase::Connecting) | None => {}
+            Some(Phase::OpenSent | Phase::Deferred { .. } | Phase::OpenConfirm(_)) if wins => {
+                self.yield_to_other(other, out);
+            }
+            Some(Phase::Deferred { .. } | Phase::OpenConfirm(_)) => return self.yield_to_other(direction, out),
+            // The neighbor may have seen the other one, or it may not: it has a moment to say OPEN there.
+            Some(Phase::OpenSent) => return self.defer(now, direction, negotiated),
+        }
+        self.confirm(now, direction, Arc::new(negotiated), out);
     }
 
     fn heard(&mut self, now: Instant, direction: Direction) {

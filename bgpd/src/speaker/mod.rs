@@ -194,6 +194,10 @@ impl Speaker {
     pub fn transmit(&mut self, conn: ConnId, max_octets: usize, pieces: &mut Vec<Bytes>) {
         let mut octets = 0;
         let Some(held) = self.conns.get_mut(&conn) else { return };
+        // The carrier asks for more when its socket took what it had (RFC 9687).
+        if let Some(neighbor) = &mut self.neighbors[held.neighbor] {
+            neighbor.session.progressed(self.now, conn);
+        }
         while octets < max_octets
             && let Some(message) = held.control.pop_front()
         {

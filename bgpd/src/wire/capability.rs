@@ -3,7 +3,6 @@
 //! (RFC 4271 §6.2).
 
 use bytes::{BufMut, Bytes, BytesMut};
-use nom::branch::alt;
 use nom::bytes::complete::take;
 use nom::combinator::{all_consuming, map, map_res, rest};
 use nom::multi::{length_data, many0};
@@ -138,7 +137,9 @@ pub enum Capability {
 }
 
 impl Capability {
-    const fn code(&self) -> u8 {
+    /// Its code (IANA).
+    #[must_use]
+    pub const fn code(&self) -> u8 {
         match self {
             Self::MultiProtocol(_) => code::MULTIPROTOCOL,
             Self::RouteRefresh => code::ROUTE_REFRESH,
@@ -224,8 +225,8 @@ fn put_family(family: AfiSafi, buf: &mut BytesMut) {
     buf.put_u8(family.safi);
 }
 
-/// The capabilities in one Capabilities parameter.
-pub(super) fn decode_list(input: &[u8]) -> IResult<&[u8], Vec<Capability>> {
+/// The capabilities in one Capabilities parameter, or in the data of an Unsupported Capability error (RFC 5492 §5).
+pub(crate) fn decode_list(input: &[u8]) -> IResult<&[u8], Vec<Capability>> {
     all_consuming(many0(map_res((be_u8, length_data(be_u8)), |(code, value): (u8, &[u8])| {
         decode_value(code, value).map(|(_, capability)| capability)
     })))
@@ -264,10 +265,9 @@ fn decode_value(code: u8, value: &[u8]) -> IResult<&[u8], Capability> {
             all_consuming(map(many0(entry), Capability::LongLivedGracefulRestart)).parse(value)
         }
         // For people only, and never made an RFC: what does not fit is no error.
-        code::FQDN => {
-            alt((all_consuming(map((name, name), |(host, domain)| Capability::Fqdn { host, domain })), unknown()))
-                .parse(value)
-        }
+        code::FQDN => all_consuming(map((name, name), |(host, domain)| Capability::Fqdn { host, domain }))
+            .parse(value)
+            .or_else(|_| unknown().parse(value)),
         _ => unknown().parse(value),
     }
 }

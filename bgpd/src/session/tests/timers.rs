@@ -141,16 +141,24 @@ fn a_neighbor_that_refuses_is_dialled_again_and_the_error_is_kept() {
 }
 
 #[test]
-fn waits_after_errors_grow_and_the_neighbor_is_not_let_in_during_them() {
+fn waits_after_errors_grow_and_the_neighbor_is_kept_out_for_a_part_of_them() {
     let (mut rig, mut conn) = Rig::started(config());
-    for cap in [5.0, 10.0, 20.0, 40.0, 80.0, 120.0, 120.0] {
+    for (cap, closed) in [(5.0, 1.25), (10.0, 2.5), (20.0, 5.0), (40.0, 5.0), (80.0, 5.0), (120.0, 5.0), (120.0, 5.0)] {
         rig.connected(conn);
         rig.say(conn, b"garbage");
         assert_eq!(rig.state(), SessionState::Idle);
         rig.outputs();
+        let from = rig.seconds();
+        rig.pass(Duration::from_secs_f64(closed - 0.001));
         let refused = rig.accept();
         assert_eq!(rig.outputs(), [SessionOutput::Close { conn: refused }]);
-        let from = rig.seconds();
+        // A moment later it would be taken.
+        let mut later = rig.session.clone();
+        let mut out = Vec::new();
+        let [local, remote] = ["192.0.2.1:179", "192.0.2.2:50000"].map(|end| end.parse().expect("an address"));
+        let accepted = SessionInput::Accepted { conn: ConnId::accepted(1000), local, remote };
+        later.handle(rig.now + Duration::from_millis(1), accepted, &mut out);
+        assert_eq!(later.state(), SessionState::OpenSent);
         rig.now = rig.session.deadline().expect("it will be dialled");
         rig.input(SessionInput::Tick);
         let wait = rig.seconds() - from;
@@ -158,6 +166,48 @@ fn waits_after_errors_grow_and_the_neighbor_is_not_let_in_during_them() {
         let [SessionOutput::Connect { conn: next }] = rig.outputs()[..] else { panic!("did not dial") };
         conn = next;
     }
+}
+
+#[test]
+fn a_neighbor_that_takes_nothing_for_eight_minutes_has_lost_its_session() {
+    // RFC 9687 §4.3: eight minutes, twice a longer hold time, never with a hold time of zero.
+    for (hold_secs, limit) in [(90, Some(480)), (300, Some(600)), (0, None)] {
+        let config = SessionConfig { hold_time: Duration::from_secs(hold_secs), ..config() };
+        let (mut rig, conn) = Rig::established(config, &Open { hold_secs: 1000, ..open() });
+        // It took something once, after a minute.
+        rig.say(conn, &header::keepalive());
+        rig.pass(Duration::from_secs(60));
+        rig.session.progressed(rig.now, conn);
+        let from = rig.seconds();
+        // It speaks all the time.
+        while rig.state() == SessionState::Established && rig.seconds() - from < 2000.0 {
+            rig.pass(Duration::from_secs(20));
+            rig.say(conn, &header::keepalive());
+        }
+        let outputs = rig.outputs();
+        match limit {
+            Some(limit) => {
+                let fell = rig.seconds() - from;
+                assert!((f64::from(limit)..f64::from(limit) + 20.1).contains(&fell), "{fell} of {limit}");
+                assert_eq!(notifications(&outputs), [(conn, Notification::new(8, 0))]);
+                assert!(outputs.contains(&SessionOutput::Down { reason: DownReason::SendHoldTimerExpired }));
+            }
+            None => assert_eq!(rig.state(), SessionState::Established),
+        }
+    }
+}
+
+#[test]
+fn a_neighbor_that_takes_a_little_now_and_then_keeps_its_session() {
+    let (mut rig, conn) = Rig::established(config(), &open());
+    for _ in 0..20 {
+        for _ in 0..20 {
+            rig.pass(Duration::from_secs(20));
+            rig.say(conn, &header::keepalive());
+        }
+        rig.session.progressed(rig.now, conn);
+    }
+    assert_eq!(rig.state(), SessionState::Established);
 }
 
 #[test]
