@@ -10,6 +10,7 @@ pub mod nexthop;
 pub mod path;
 pub mod peers;
 pub mod shard;
+pub mod stale;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,4 @@ pub use index::{Key, prefetch};
 pub use path::{Dest, DestId, Path, PathId};
 pub use peers::{PeerFacts, PeerIndex, PeerKind, Peers};
 pub use shard::{Change, Context, Shard};
+pub use stale::{Ageing, Count, Epochs, Standing};

@@ -37,7 +37,7 @@ pub struct Path {
     pub imported: AttrId,
     /// Whose path it is.
     pub peer: PeerIndex,
-    /// The session of `peer` it came in; a path of an earlier session is stale and never chosen.
+    /// When its neighbor last said it: see [`super::stale`].
     pub generation: u8,
     pub(super) flags: u8,
 }

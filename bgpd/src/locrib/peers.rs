@@ -2,6 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use rib::AddressFamily;
+
+use super::stale::Epochs;
+
 /// A neighbor's place in the speaker's tables. 0 is the speaker itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerIndex(pub u16);
@@ -38,8 +42,8 @@ impl PeerKind {
 pub struct PeerFacts {
     /// Its relation to us.
     pub kind: PeerKind,
-    /// Number of its current session; paths of another one are stale.
-    pub generation: u8,
+    /// Which of its paths count.
+    pub epochs: Epochs,
     /// It has a session now.
     pub up: bool,
     /// Its BGP Identifier.
@@ -58,7 +62,7 @@ impl Peers {
     pub fn new(router_id: Ipv4Addr) -> Self {
         Self(vec![PeerFacts {
             kind: PeerKind::Local,
-            generation: 0,
+            epochs: Epochs::default(),
             up: true,
             router_id,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -83,10 +87,10 @@ impl Peers {
         PeerIndex(index)
     }
 
-    /// True if a path of this session of `peer` may be used.
+    /// True if a path of this generation of `peer` may be used.
+    #[inline]
     #[must_use]
-    pub fn is_current(&self, peer: PeerIndex, generation: u8) -> bool {
-        let facts = self.get(peer);
-        facts.up && facts.generation == generation
+    pub fn is_usable(&self, peer: PeerIndex, family: AddressFamily, generation: u8) -> bool {
+        self.get(peer).epochs.of(family).is_usable(generation)
     }
 }

@@ -8,6 +8,7 @@ use super::decision::{self, Contender};
 use super::index::{Index, prefetch};
 use super::journal::{Cursor, Entry, Journal, Scope};
 use super::path::{FREE, HAS_BEST, IDENTIFIED, IN_RIB, LOCAL, NIL, TOMB};
+use super::stale::{Count, Counts, Standing};
 use super::{Dest, DestId, Key, Path, PathId, PeerIndex, Peers};
 use crate::intern::{AttrId, AttrStore};
 
@@ -37,15 +38,6 @@ pub struct Change {
     pub path: Option<(AttrId, AttrId)>,
 }
 
-/// Paths of one neighbor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Held.
-    pub received: u32,
-    /// Of those, usable after import policy.
-    pub accepted: u32,
-}
-
 /// The journal of all changes: who is told only of the best paths neither pays for it nor sees it.
 #[derive(Default)]
 struct Every {
@@ -60,7 +52,7 @@ pub struct Shard<F: Key> {
     seed: u64,
     dests: Vec<Dest<F::Prefix>>,
     free_dests: Vec<u32>,
-    paths: Vec<Path>,
+    pub(super) paths: Vec<Path>,
     /// Received path identifiers by place in `paths`; empty until there is one other than 0.
     path_ids: Vec<u32>,
     free_path: u32,
@@ -71,7 +63,7 @@ pub struct Shard<F: Key> {
     pub journal: Journal,
     /// While somebody reads it: the journal of destinations with any change of a usable path.
     every: Option<Box<Every>>,
-    counts: Vec<Count>,
+    pub(super) counts: Counts,
     path_count: usize,
 }
 
@@ -91,7 +83,7 @@ impl<F: Key> Shard<F> {
             tombs_kept: 0,
             journal: Journal::default(),
             every: None,
-            counts: Vec::new(),
+            counts: Counts::default(),
             path_count: 0,
         }
     }
@@ -210,7 +202,7 @@ impl<F: Key> Shard<F> {
     }
 
     /// What identifies the best path to those who are told of it. Ids in it stay retained until the decision is over.
-    fn best_key(&self, dest: DestId) -> Option<(PeerIndex, AttrId)> {
+    pub(super) fn best_key(&self, dest: DestId) -> Option<(PeerIndex, AttrId)> {
         self.best(dest).map(|path| (path.peer, path.imported))
     }
 
@@ -259,8 +251,8 @@ impl<F: Key> Shard<F> {
     ) -> bool {
         context.store.retain(received, 1);
         context.store.retain(imported, 1);
-        let generation = context.peers.get(peer).generation;
-        self.count(peer, 1, i32::from(imported.is_some()));
+        let generation = context.peers.get(peer).epochs.of(F::FAMILY).fresh();
+        self.counts.add(peer, Standing::Fresh, 1, i32::from(imported.is_some()));
         self.path_count += 1;
         let record = &mut self.dests[dest.0 as usize];
         let path = Path { next: NIL, received, imported, peer, generation, flags: 0 };
@@ -291,7 +283,7 @@ impl<F: Key> Shard<F> {
         }
         // A winner of a lost session decides nothing; the sweep is on its way to it.
         let winner = self.paths[after as usize];
-        if !context.peers.is_current(winner.peer, winner.generation) {
+        if !context.peers.is_usable(winner.peer, F::FAMILY, winner.generation) {
             return true;
         }
         let contender = |id, path: &Path| Contender {
@@ -317,25 +309,22 @@ impl<F: Key> Shard<F> {
     /// Puts a neighbor's new word in the place of the old one; `false` if that changes nothing.
     fn replace(&mut self, context: &mut Context<'_>, at: u32, received: AttrId, imported: AttrId) -> bool {
         let old = self.paths[at as usize];
-        let facts = context.peers.get(old.peer);
-        let stale = old.generation != facts.generation;
-        if old.received == received && old.imported == imported && !stale {
+        let epoch = context.peers.get(old.peer).epochs.of(F::FAMILY);
+        let standing = epoch.standing(old.generation);
+        if old.received == received && old.imported == imported && standing == Standing::Fresh {
             return false;
         }
         context.store.retain(received, 1);
         context.store.retain(imported, 1);
-        if stale {
-            self.count(old.peer, 1, i32::from(imported.is_some()));
-        } else {
-            self.count(old.peer, 0, i32::from(imported.is_some()) - i32::from(old.imported.is_some()));
-        }
+        self.counts.add(old.peer, standing, -1, -i32::from(old.imported.is_some()));
+        self.counts.add(old.peer, Standing::Fresh, 1, i32::from(imported.is_some()));
         let path = &mut self.paths[at as usize];
         path.received = received;
         path.imported = imported;
-        path.generation = facts.generation;
+        path.generation = epoch.fresh();
         context.store.release(old.received);
         context.store.release(old.imported);
-        old.imported != imported || stale
+        old.imported != imported || standing == Standing::Gone
     }
 
     fn unlink(&mut self, context: &mut Context<'_>, dest: DestId, previous: u32, at: u32) {
@@ -347,9 +336,8 @@ impl<F: Key> Shard<F> {
         } else {
             self.paths[previous as usize].next = path.next;
         }
-        if path.generation == context.peers.get(path.peer).generation {
-            self.count(path.peer, -1, -i32::from(path.imported.is_some()));
-        }
+        let standing = context.peers.get(path.peer).epochs.of(F::FAMILY).standing(path.generation);
+        self.counts.add(path.peer, standing, -1, -i32::from(path.imported.is_some()));
         context.store.release(path.received);
         context.store.release(path.imported);
         self.paths[at as usize] =
@@ -358,27 +346,17 @@ impl<F: Key> Shard<F> {
         self.path_count -= 1;
     }
 
-    fn count(&mut self, peer: PeerIndex, received: i32, accepted: i32) {
-        let place = usize::from(peer.0);
-        if place >= self.counts.len() {
-            self.counts.resize(place + 1, Count::default());
-        }
-        let count = &mut self.counts[place];
-        count.received = count.received.wrapping_add_signed(received);
-        count.accepted = count.accepted.wrapping_add_signed(accepted);
-    }
-
-    /// Paths of the present session of `peer`.
+    /// Paths of `peer` that may be used, stale ones included.
     #[must_use]
     pub fn counts(&self, peer: PeerIndex) -> Count {
-        self.counts.get(usize::from(peer.0)).copied().unwrap_or_default()
+        let [fresh, stale] = self.counts.of(peer);
+        Count { received: fresh.received + stale.received, accepted: fresh.accepted + stale.accepted }
     }
 
-    /// A session of `peer` ended: its paths are stale from now on and count no more.
-    pub fn forget_counts(&mut self, peer: PeerIndex) {
-        if let Some(count) = self.counts.get_mut(usize::from(peer.0)) {
-            *count = Count::default();
-        }
+    /// Of [`Self::counts`], the stale ones.
+    #[must_use]
+    pub fn stale_counts(&self, peer: PeerIndex) -> Count {
+        self.counts.of(peer)[1]
     }
 
     /// Decides anew, as when the way to a next hop changed.

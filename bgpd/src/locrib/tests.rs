@@ -40,7 +40,7 @@ fn row() -> Row {
         },
         peer: PeerFacts {
             kind: PeerKind::Internal { client: false },
-            generation: 0,
+            epochs: super::Epochs::default(),
             up: true,
             router_id: Ipv4Addr::new(10, 0, 0, 5),
             address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5)),

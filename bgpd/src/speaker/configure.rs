@@ -59,7 +59,7 @@ impl Speaker {
         let peer = self.tables.add_peer(PeerFacts {
             // Known with the session.
             kind: PeerKind::External,
-            generation: 0,
+            epochs: crate::locrib::Epochs::default(),
             up: false,
             router_id: std::net::Ipv4Addr::UNSPECIFIED,
             address: config.address,

@@ -53,7 +53,7 @@ impl Speaker {
     /// Why a path is not among those decided between.
     fn refused<F: InTables>(&self, dest: DestId, path: &Path) -> String {
         let tables = &self.tables;
-        if !tables.peers.is_current(path.peer, path.generation) {
+        if !tables.peers.is_usable(path.peer, F::FAMILY, path.generation) {
             return "its session is down".to_owned();
         }
         if path.imported == AttrId::NONE {

@@ -10,6 +10,7 @@ use super::limits::Warned;
 use super::message::{Command, Event, Output};
 use super::neighbor::{self, Neighbor};
 use super::{Conn, Speaker};
+use crate::locrib::Ageing;
 use crate::session::{ConnId, DownReason, Negotiated, SessionInput, SessionOutput, StopCause};
 use crate::wire::route_refresh::{RefreshKind, RouteRefresh};
 
@@ -101,6 +102,9 @@ impl Speaker {
         neighbor.negotiated = None;
         neighbor.import = None;
         self.tables.peer_down(neighbor.peer);
+        for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
+            self.tables.age(neighbor.peer, family, Ageing::Lose);
+        }
     }
 
     /// Takes an UPDATE; returns the number of prefixes in it.

@@ -20,7 +20,7 @@ use crate::export::{ExportProfile, Group, Tables as ExportTables};
 use crate::import::Import;
 use crate::intern::{AttrId, AttrStore, RawKey};
 use crate::locrib::journal::{Cursor, Scope};
-use crate::locrib::{Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
+use crate::locrib::{Ageing, Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
 pub(super) use aggregate::AggregateSettings;
 use aggregate::Aggregates;
@@ -146,8 +146,8 @@ impl Tables {
         if self.is_scanned()
             && let Some(peer) = self.retired.pop()
         {
-            let generation = self.peers.get(peer).generation;
-            *self.peers.get_mut(peer) = PeerFacts { generation, ..facts };
+            let epochs = self.peers.get(peer).epochs;
+            *self.peers.get_mut(peer) = PeerFacts { epochs, ..facts };
             return peer;
         }
         let peer = self.peers.push(facts);
@@ -176,22 +176,24 @@ impl Tables {
         self.imports[usize::from(peer.0)] = Some(import);
     }
 
-    /// A session is gone: its paths are stale at once, and are taken out in slices.
+    /// A session is gone; what becomes of its paths is for [`Self::age`].
     pub(super) fn peer_down(&mut self, peer: PeerIndex) {
         self.leave(peer);
         self.imports[usize::from(peer.0)] = None;
-        let facts = self.peers.get_mut(peer);
-        if !facts.up {
-            return;
+        self.peers.get_mut(peer).up = false;
+    }
+
+    /// Paths of `peer` age at once; what is gone by that is taken out in slices.
+    pub(super) fn age(&mut self, peer: PeerIndex, family: AddressFamily, ageing: Ageing) {
+        let due = match family {
+            AddressFamily::Ipv4 => self.shards.v4.age(&mut self.peers, peer, ageing),
+            AddressFamily::Ipv6 => self.shards.v6.age(&mut self.peers, peer, ageing),
+        };
+        if ageing != Ageing::Renew || due {
+            self.rescan();
         }
-        facts.up = false;
-        facts.generation = facts.generation.wrapping_add(1);
-        let wrapped = facts.generation == 0;
-        self.shards.v4.forget_counts(peer);
-        self.shards.v6.forget_counts(peer);
-        self.rescan();
-        if wrapped {
-            // Generations are reused after 256 sessions: no path of the old ones may be left.
+        if due {
+            // Generations come again: no path of long gone ones may be left.
             while self.scan_slice(SLICE) {}
         }
     }

@@ -164,7 +164,7 @@ impl Speaker {
         let held = |dest| {
             shard
                 .paths_of(dest, neighbor.peer)
-                .filter(|(_, path)| self.tables.peers.is_current(path.peer, path.generation))
+                .filter(|(_, path)| self.tables.peers.is_usable(path.peer, F::FAMILY, path.generation))
         };
         let page = page::<F>(&self.tables, after, limit, |dest| held(dest).next().is_some());
         let paths = page.dests.iter().flat_map(|dest| {

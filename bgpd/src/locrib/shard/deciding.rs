@@ -45,7 +45,12 @@ impl Multipath for Together<'_, '_> {
 }
 
 impl<F: Key> Shard<F> {
-    pub(super) fn decide(&mut self, context: &mut Context<'_>, dest: DestId, before: Option<(PeerIndex, AttrId)>) {
+    pub(in crate::locrib) fn decide(
+        &mut self,
+        context: &mut Context<'_>,
+        dest: DestId,
+        before: Option<(PeerIndex, AttrId)>,
+    ) {
         self.enter_every(dest);
         let mut multipath_changed = false;
         let head = self.dests[dest.0 as usize].head;
@@ -80,7 +85,7 @@ impl<F: Key> Shard<F> {
     /// The way to a path's next hop, if the path may be used (RFC 4271 §9.1.2: accepted, no loop, resolvable).
     fn usable(&self, context: &mut Context<'_>, dest: DestId, at: u32) -> Option<Reach> {
         let path = &self.paths[at as usize];
-        if !path.imported.is_some() || !context.peers.is_current(path.peer, path.generation) {
+        if !path.imported.is_some() || !context.peers.is_usable(path.peer, F::FAMILY, path.generation) {
             return None;
         }
         let next_hop = context.store.facts(path.imported).next_hop;
@@ -161,7 +166,7 @@ impl<F: Key> Shard<F> {
     /// The paths that may be used, as the decision sees them; for explaining it.
     pub fn contenders<'a>(&'a self, store: &'a AttrStore, peers: &'a Peers, dest: DestId) -> Contenders<'a> {
         self.paths(dest)
-            .filter(|(_, path)| path.imported.is_some() && peers.is_current(path.peer, path.generation))
+            .filter(|(_, path)| path.imported.is_some() && peers.is_usable(path.peer, F::FAMILY, path.generation))
             .filter_map(|(id, path)| {
                 let facts = store.facts(path.imported);
                 let own = (path.peer == PeerIndex::LOCAL).then_some(OWN);

@@ -4,9 +4,10 @@ use hashbrown::HashSet;
 use rib::{V4, V6};
 
 use super::{InTables, Tables};
+use crate::attrs::flag;
 use crate::intern::AttrId;
 use crate::locrib::nexthop::NextHopId;
-use crate::locrib::{Change, DestId, PeerIndex};
+use crate::locrib::{Change, DestId, PathId, PeerIndex, Standing, stale};
 
 /// A walk in slices over all destinations, for what concerns an unknown part of them. New tasks join a walk under way: it then
 /// goes round once more from where it is.
@@ -78,34 +79,74 @@ impl Tables {
         if !F::shard(self).is_used(dest) {
             return;
         }
-        let mut changes = smallvec::SmallVec::<[(PeerIndex, u32, Option<AttrId>); 4]>::new();
+        let mut due = smallvec::SmallVec::<[(PathId, Due); 4]>::new();
         let mut redecide = self.scan.all;
         for (id, path) in F::shard(self).paths(dest) {
-            let path_id = F::shard(self).path_id(id);
-            if path.generation != self.peers.get(path.peer).generation {
-                changes.push((path.peer, path_id, None));
-            } else if self.scan.soft.contains(&path.peer) {
-                changes.push((path.peer, path_id, Some(path.received)));
+            let standing = self.peers.get(path.peer).epochs.of(F::FAMILY).standing(path.generation);
+            let soft = self.scan.soft.contains(&path.peer);
+            match standing {
+                Standing::Gone => due.push((id, Due::Removal)),
+                // RFC 9494 §4.2: marked once, and once more after import was repeated.
+                Standing::LongLived if soft || !self.is_marked(path.imported) => due.push((id, Due::Mark { soft })),
+                _ if soft => due.push((id, Due::Import)),
+                _ => {}
             }
             redecide |= path.imported.is_some()
                 && !self.scan.dirty.is_empty()
                 && self.scan.dirty.contains(&self.store.facts(path.imported).next_hop);
         }
-        for (peer, path_id, received) in changes {
-            let import = self.imports[usize::from(peer.0)].clone();
-            let path = received.zip(import).map(|(received, import)| {
-                let prefix = F::net(F::shard(self).prefix(dest));
-                (received, import.apply(&mut self.store, received, &mut None, prefix))
-            });
-            let mut context = Self::context(self.settings, &mut self.store, &self.peers);
-            F::shard_mut(&mut self.shards).change_dest(&mut context, dest, Change { peer, path_id, path });
-            if let Some((_, imported)) = path {
-                self.store.release(imported);
-            }
+        for (id, due) in due {
+            self.carry_out::<F>(dest, id, due);
         }
         if redecide {
             let mut context = Self::context(self.settings, &mut self.store, &self.peers);
             F::shard_mut(&mut self.shards).redecide(&mut context, dest);
         }
     }
+
+    fn is_marked(&self, imported: AttrId) -> bool {
+        !imported.is_some() || self.store.facts(imported).flags & flag::LLGR_STALE != 0
+    }
+
+    fn carry_out<F: InTables>(&mut self, dest: DestId, id: PathId, due: Due) {
+        let shard = F::shard(self);
+        let Some((_, path)) = shard.paths(dest).find(|(other, _)| *other == id) else { return };
+        let (path, removal) = (*path, Change { peer: path.peer, path_id: shard.path_id(id), path: None });
+        let import = self.imports[usize::from(path.peer.0)].clone();
+        let prefix = F::net(shard.prefix(dest));
+        let imported = match (due, import) {
+            (Due::Removal, _) => None,
+            (Due::Import | Due::Mark { soft: true }, Some(import)) => {
+                Some(import.apply(&mut self.store, path.received, &mut None, prefix))
+            }
+            // Without a session there is nothing to judge by: what was accepted stands.
+            _ => {
+                self.store.retain(path.imported, 1);
+                Some(path.imported)
+            }
+        };
+        let imported = match (due, imported) {
+            (Due::Mark { .. }, Some(imported)) => stale::mark(&mut self.store, path.received, imported),
+            (_, imported) => imported,
+        };
+        let mut context = Self::context(self.settings, &mut self.store, &self.peers);
+        match imported {
+            None => F::shard_mut(&mut self.shards).change_dest(&mut context, dest, removal),
+            Some(imported) => {
+                F::shard_mut(&mut self.shards).reimport(&mut context, dest, id, imported);
+                self.store.release(imported);
+            }
+        }
+    }
+}
+
+/// What a path on the way is due for.
+#[derive(Clone, Copy)]
+enum Due {
+    /// Its time is over.
+    Removal,
+    /// Import is repeated.
+    Import,
+    /// It is long-lived now, or still after import was repeated.
+    Mark { soft: bool },
 }
