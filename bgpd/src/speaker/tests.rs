@@ -3,5 +3,6 @@
 mod limits;
 mod oracle;
 mod originate;
+mod paths;
 mod rig;
 mod stories;

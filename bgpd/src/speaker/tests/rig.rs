@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use rib::message::{Reach, Reachability};
 use rib::{AddressFamily, Metric, Protocol, Route, V4, V6};
 
-use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
+use crate::config::{AddPath, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::session::ConnId;
 use crate::speaker::message::{Event, Input, LocalBatch, LocalRoute, Output, Query, Reply, SessionState};
 use crate::speaker::{Progress, Speaker};
@@ -18,9 +18,9 @@ use crate::wire::attr::{
     self, AsPath, DecodeContext, EncodeContext, NextHopAttr, Origin, PathAttributes, PeerKind, Segment, SegmentKind,
     Target,
 };
-use crate::wire::capability::Capability;
+use crate::wire::capability::{AddPathMode, Capability};
 use crate::wire::header::{self, HEADER_LEN, MessageType};
-use crate::wire::nlri::PrefixIter;
+use crate::wire::nlri::{NlriFamily, PrefixIter};
 use crate::wire::open::Open;
 use crate::wire::update::{self, Packing};
 
@@ -40,6 +40,11 @@ pub(crate) struct Fake {
     pub(crate) kind: PeerKind,
     /// What it was told and not yet told otherwise.
     pub(crate) view: BTreeMap<IpNet, PathAttributes>,
+    /// The same in families where it is told several paths, by their identifiers.
+    pub(crate) paths: BTreeMap<(IpNet, u32), PathAttributes>,
+    /// It reads and writes path identifiers, in IPv4 and IPv6.
+    pub(crate) reads_ids: [bool; 2],
+    pub(crate) writes_ids: [bool; 2],
     pub(crate) end_of_rib: BTreeSet<AddressFamily>,
     pub(crate) notifications: usize,
     pub(crate) updates: usize,
@@ -60,6 +65,8 @@ pub(crate) struct Rig {
     pub(crate) tracked: BTreeSet<IpAddr>,
     pub(crate) events: Vec<Event>,
     pub(crate) finished: bool,
+    /// What neighbors offer of add-path, by place in the configuration; otherwise all that the configuration has use for.
+    pub(crate) offers: BTreeMap<usize, Vec<(AddressFamily, AddPathMode)>>,
     out: Vec<Output>,
     next_conn: u64,
 }
@@ -117,10 +124,24 @@ pub(crate) fn service() -> LocalRoute {
 
 /// An UPDATE that announces `prefixes` with `attributes`, or withdraws them.
 pub(crate) fn update(kind: PeerKind, prefixes: &[IpNet], attributes: Option<&PathAttributes>) -> BytesMut {
+    let routes: Vec<_> = prefixes.iter().map(|prefix| (0, *prefix)).collect();
+    update_with_ids(kind, [false; 2], &routes, attributes)
+}
+
+/// The same, with path identifiers in the families that have them.
+pub(crate) fn update_with_ids(
+    kind: PeerKind,
+    ids: [bool; 2],
+    routes: &[(u32, IpNet)],
+    attributes: Option<&PathAttributes>,
+) -> BytesMut {
     let mut buf = BytesMut::new();
-    let v4: Vec<_> = prefixes.iter().filter_map(|p| if let IpNet::V4(p) = p { Some((0, *p)) } else { None }).collect();
-    let v6: Vec<_> = prefixes.iter().filter_map(|p| if let IpNet::V6(p) = p { Some((0, *p)) } else { None }).collect();
-    let (p4, p6) = (Packing::new(AddressFamily::Ipv4), Packing::new(AddressFamily::Ipv6));
+    let v4: Vec<_> =
+        routes.iter().filter_map(|(id, p)| if let IpNet::V4(p) = p { Some((*id, *p)) } else { None }).collect();
+    let v6: Vec<_> =
+        routes.iter().filter_map(|(id, p)| if let IpNet::V6(p) = p { Some((*id, *p)) } else { None }).collect();
+    let p4 = Packing { add_path: ids[0], ..Packing::new(AddressFamily::Ipv4) };
+    let p6 = Packing { add_path: ids[1], ..Packing::new(AddressFamily::Ipv6) };
     let Some(attributes) = attributes else {
         update::encode_unreach::<V4>(v4, &p4, &mut buf);
         update::encode_unreach::<V6>(v6, &p6, &mut buf);
@@ -155,6 +176,7 @@ impl Rig {
             tracked: BTreeSet::new(),
             events: Vec::new(),
             finished: false,
+            offers: BTreeMap::new(),
             out,
             next_conn: 0,
         }
@@ -177,12 +199,25 @@ impl Rig {
         let kind = if asn == OUR_AS { PeerKind::Internal } else { PeerKind::External };
         let conn = ConnId::accepted(self.next_conn);
         self.next_conn += 1;
+        let all = || neighbor.families.iter().map(|family| (*family, AddPathMode::Both)).collect();
+        let offers: Vec<(AddressFamily, AddPathMode)> = match self.offers.get(&at) {
+            Some(offers) => offers.clone(),
+            None if neighbor.add_path == AddPath::default() => Vec::new(),
+            None => all(),
+        };
+        let of = |mode: fn(AddPathMode) -> bool| {
+            [AddressFamily::Ipv4, AddressFamily::Ipv6]
+                .map(|family| offers.iter().any(|(of, offered)| *of == family && mode(*offered)))
+        };
         let fake = Fake {
             address: neighbor.address,
             asn,
             conn,
             kind,
             view: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            reads_ids: of(AddPathMode::receives).map(|offered| offered && neighbor.add_path.send > 0),
+            writes_ids: of(AddPathMode::sends).map(|offered| offered && neighbor.add_path.receive),
             end_of_rib: BTreeSet::new(),
             notifications: 0,
             updates: 0,
@@ -194,6 +229,10 @@ impl Rig {
         let mut capabilities: Vec<Capability> =
             neighbor.families.iter().map(|family| Capability::MultiProtocol((*family).into())).collect();
         capabilities.extend([Capability::RouteRefresh, Capability::FourOctetAs(asn), Capability::ExtendedMessages]);
+        if !offers.is_empty() {
+            capabilities
+                .push(Capability::AddPath(offers.iter().map(|(family, mode)| ((*family).into(), *mode)).collect()));
+        }
         let open = Open { asn, hold_secs: 90, router_id, capabilities };
         match self.fakes.iter().position(|known| known.address == fake.address) {
             Some(known) => self.fakes[known] = fake,
@@ -231,13 +270,22 @@ impl Rig {
     }
 
     pub(crate) fn announce(&mut self, n: u8, prefix: &str, attributes: &PathAttributes) -> &mut Self {
-        let kind = self.fake(n).kind;
-        self.send(n, update(kind, &[net(prefix)], Some(attributes)))
+        self.announce_path(n, 0, prefix, attributes)
+    }
+
+    pub(crate) fn announce_path(&mut self, n: u8, id: u32, prefix: &str, attributes: &PathAttributes) -> &mut Self {
+        self.say(n, &[(id, net(prefix))], Some(attributes))
+    }
+
+    /// The neighbor announces or withdraws, with path identifiers where its session has them.
+    pub(crate) fn say(&mut self, n: u8, routes: &[(u32, IpNet)], attributes: Option<&PathAttributes>) -> &mut Self {
+        let fake = self.fake(n);
+        let octets = update_with_ids(fake.kind, fake.writes_ids, routes, attributes);
+        self.send(n, octets)
     }
 
     pub(crate) fn withdraw(&mut self, n: u8, prefix: &str) -> &mut Self {
-        let kind = self.fake(n).kind;
-        self.send(n, update(kind, &[net(prefix)], None))
+        self.say(n, &[(0, net(prefix))], None)
     }
 
     pub(crate) fn local(&mut self, prefix: &str, route: Option<LocalRoute>) -> &mut Self {
@@ -250,6 +298,7 @@ impl Rig {
         let fake = self.fake(n);
         fake.up = false;
         fake.view.clear();
+        fake.paths.clear();
         let conn = fake.conn;
         self.input(Input::Closed { conn });
         self
@@ -321,6 +370,7 @@ impl Rig {
                     while self.read(at, usize::MAX) {}
                     self.fakes[at].up = false;
                     self.fakes[at].view.clear();
+                    self.fakes[at].paths.clear();
                 }
             }
             Output::Finished => self.finished = true,
@@ -409,38 +459,56 @@ impl Fake {
             return;
         }
         let scan = attr::scan(body.attributes).expect("valid attributes");
-        for prefix in prefixes(AddressFamily::Ipv4, body.withdrawn) {
-            self.view.remove(&prefix);
-        }
+        self.withdrawn(AddressFamily::Ipv4, body.withdrawn);
         if let Some(unreach) = scan.mp_unreach {
-            for prefix in prefixes(unreach.family.unicast().expect("a known family"), unreach.nlri) {
-                self.view.remove(&prefix);
-            }
+            self.withdrawn(unreach.family.unicast().expect("a known family"), unreach.nlri);
         }
         let context = DecodeContext::new(self.kind);
         if !body.nlri.is_empty() {
             let decoded = attr::decode(&scan, &context, Target::Plain).expect("attributes without fault");
             assert!(decoded.discarded.is_empty(), "{:?}", decoded.discarded);
-            for prefix in prefixes(AddressFamily::Ipv4, body.nlri) {
-                self.view.insert(prefix, decoded.attributes.clone());
-            }
+            self.announced(AddressFamily::Ipv4, body.nlri, &decoded.attributes);
         }
         if let Some(reach) = scan.mp_reach {
             let decoded = attr::decode(&scan, &context, Target::Mp).expect("attributes without fault");
-            for prefix in prefixes(reach.family.unicast().expect("a known family"), reach.nlri) {
-                self.view.insert(prefix, decoded.attributes.clone());
+            self.announced(reach.family.unicast().expect("a known family"), reach.nlri, &decoded.attributes);
+        }
+    }
+
+    fn reads_ids_of(&self, family: AddressFamily) -> bool {
+        self.reads_ids[usize::from(family == AddressFamily::Ipv6)]
+    }
+
+    fn withdrawn(&mut self, family: AddressFamily, field: &[u8]) {
+        let ids = self.reads_ids_of(family);
+        for (id, prefix) in prefixes(family, field, ids) {
+            if ids {
+                assert!(self.paths.remove(&(prefix, id)).is_some(), "path {id} of {prefix} was never told");
+            } else {
+                self.view.remove(&prefix);
+            }
+        }
+    }
+
+    fn announced(&mut self, family: AddressFamily, field: &[u8], attributes: &PathAttributes) {
+        let ids = self.reads_ids_of(family);
+        for (id, prefix) in prefixes(family, field, ids) {
+            if ids {
+                self.paths.insert((prefix, id), attributes.clone());
+            } else {
+                self.view.insert(prefix, attributes.clone());
             }
         }
     }
 }
 
-fn prefixes(family: AddressFamily, field: &[u8]) -> Vec<IpNet> {
+fn prefixes(family: AddressFamily, field: &[u8], ids: bool) -> Vec<(u32, IpNet)> {
+    fn read<F: NlriFamily>(field: &[u8], ids: bool) -> Vec<(u32, IpNet)> {
+        let routes = PrefixIter::<F>::new(field, ids).map(|route| route.expect("valid NLRI"));
+        routes.map(|(id, prefix)| (id, F::net(prefix))).collect()
+    }
     match family {
-        AddressFamily::Ipv4 => {
-            PrefixIter::<V4>::new(field, false).map(|prefix| IpNet::V4(prefix.expect("valid NLRI").1)).collect()
-        }
-        AddressFamily::Ipv6 => {
-            PrefixIter::<V6>::new(field, false).map(|prefix| IpNet::V6(prefix.expect("valid NLRI").1)).collect()
-        }
+        AddressFamily::Ipv4 => read::<V4>(field, ids),
+        AddressFamily::Ipv6 => read::<V6>(field, ids),
     }
 }
