@@ -115,7 +115,7 @@ impl AttrStore {
                 id
             }
             None => {
-                let next_hop = self.next_hops.acquire(attributes.next_hop.addr());
+                let next_hop = self.next_hops.acquire(attributes.next_hop.addr(), extra.link);
                 let facts = Facts::new(attributes, extra, next_hop, &self.identity);
                 self.add(Set { octets: scratch[..].into(), hash, verified: 0 }, facts)
             }

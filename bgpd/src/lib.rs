@@ -12,6 +12,7 @@ pub mod intern;
 pub mod io;
 pub mod locrib;
 pub mod policy;
+pub mod roles;
 pub mod session;
 pub mod speaker;
 pub mod wire;

@@ -9,7 +9,7 @@ use super::log::{Audience, Lane, Log, Piece};
 use super::profile::ExportProfile;
 use super::transform::{Refusal, Source, outgoing};
 use crate::intern::{AttrId, AttrStore};
-use crate::locrib::{DestId, Key, PeerIndex, Shard};
+use crate::locrib::{DestId, Key, PeerIndex, PeerKind, Shard};
 use crate::wire::attr::{EncodeContext, NextHopAttr, PathAttributes, PeerKind as WirePeerKind};
 use crate::wire::header::HEADER_LEN;
 use crate::wire::nlri::NlriFamily;
@@ -120,7 +120,7 @@ impl Batch {
 
     fn encode(&mut self, profile: &ExportProfile, told: PathAttributes, prefix: IpNet) -> Result<Out, Refusal> {
         let start = self.attributes.len();
-        told.encode(&mut self.attributes, &encode_context(profile, prefix));
+        told.encode(&mut self.attributes, &encode_context(profile, prefix, told.next_hop));
         let end = self.attributes.len();
         // The longest head is that of MP_REACH_NLRI with two IPv6 next hops.
         const HEAD: usize = HEADER_LEN + 4 + 9 + 32;
@@ -147,7 +147,7 @@ impl Batch {
             return false;
         }
         self.buf.clear();
-        told.encode(&mut self.buf, &encode_context(profile, prefix));
+        told.encode(&mut self.buf, &encode_context(profile, prefix, told.next_hop));
         let same = self.buf[..] == self.attributes[out.octets.clone()];
         self.buf.clear();
         same
@@ -198,6 +198,7 @@ impl Batch {
             writer.begin(&bucket.audience);
             let routes = run.iter().map(|(_, dest)| (0, shard.prefix(*dest)));
             let attributes = &self.attributes[out.octets.clone()];
+            let packing = Packing { plain: packing.plain && is_plain(out.next_hop), ..packing };
             let sent = update::encode_reach::<F>(attributes, &out.next_hop, routes, &packing, &mut writer.buf);
             debug_assert!(sent.is_ok(), "room for a prefix was checked with the bucket");
             writer.messages += sent.unwrap_or(0) as u32;
@@ -239,9 +240,18 @@ fn order(audience: &Audience) -> u32 {
     }
 }
 
-fn encode_context(profile: &ExportProfile, prefix: IpNet) -> EncodeContext {
-    let peer = if profile.kind.is_internal() { WirePeerKind::Internal } else { WirePeerKind::External };
-    EncodeContext { as4: profile.as4, peer, plain: matches!(prefix, IpNet::V4(_)) }
+fn encode_context(profile: &ExportProfile, prefix: IpNet, next_hop: NextHopAttr) -> EncodeContext {
+    let peer = match profile.kind {
+        PeerKind::Internal { .. } => WirePeerKind::Internal,
+        PeerKind::Confed => WirePeerKind::Confed,
+        PeerKind::External | PeerKind::Local => WirePeerKind::External,
+    };
+    EncodeContext { as4: profile.as4, peer, plain: matches!(prefix, IpNet::V4(_)) && is_plain(next_hop) }
+}
+
+/// RFC 8950 §3: IPv4 routes with an IPv6 next hop stand in MP_REACH_NLRI.
+const fn is_plain(next_hop: NextHopAttr) -> bool {
+    matches!(next_hop, NextHopAttr::V4(_))
 }
 
 struct Writer<'a> {

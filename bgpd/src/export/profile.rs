@@ -11,6 +11,7 @@ use crate::locrib::PeerKind;
 use crate::locrib::journal::Scope;
 use crate::policy::Chain;
 use crate::wire::attr::NextHopAttr;
+use crate::wire::capability::Role;
 
 /// Which routes may leave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,12 +33,24 @@ pub struct ExportProfile {
     pub local_asn: u32,
     /// Our cluster (RFC 4456).
     pub cluster_id: Ipv4Addr,
-    /// Our address as next hop of IPv4 routes.
-    pub own_v4: Ipv4Addr,
-    /// Our address as next hop of IPv6 routes.
-    pub own_v6: Ipv6Addr,
+    /// Our address as next hop of IPv4 routes, if we have one there.
+    pub own_v4: Option<Ipv4Addr>,
+    /// Our address as next hop of IPv6 routes, if we have one there.
+    pub own_v6: Option<Ipv6Addr>,
+    /// Our address on the link that we share with it (RFC 2545 §3).
+    pub own_link_local: Option<Ipv6Addr>,
+    /// IPv4 routes may have IPv6 next hops (RFC 8950).
+    pub extended_next_hop: bool,
     /// Our address as next hop on internal sessions too.
     pub next_hop_self: bool,
+    /// Our role towards it (RFC 9234); external neighbors only.
+    pub role: Option<Role>,
+    /// It is a client of our route server (RFC 7947).
+    pub route_server_client: bool,
+    /// Private AS numbers are taken out of the path, but for this one: the neighbor's own, by which it finds loops.
+    pub remove_private_as: Option<u32>,
+    /// This AS number in the path, the neighbor's, is replaced by ours.
+    pub as_override: Option<u32>,
     /// The policy.
     pub filter: Filter,
     /// The neighbor's address, only if the policy reads it.
@@ -63,12 +76,32 @@ pub struct ExportProfile {
 }
 
 impl ExportProfile {
-    /// Our address as the next hop of routes of `family`.
+    /// Our address as the next hop of routes of `family`, if we have one that the neighbor can use.
     #[must_use]
-    pub fn own(&self, family: AddressFamily) -> NextHopAttr {
-        match family {
-            AddressFamily::Ipv4 => NextHopAttr::V4(self.own_v4),
-            AddressFamily::Ipv6 => NextHopAttr::V6 { global: self.own_v6, link_local: None },
+    pub fn own(&self, family: AddressFamily) -> Option<NextHopAttr> {
+        match (family, self.own_v4) {
+            (AddressFamily::Ipv4, Some(addr)) => return Some(NextHopAttr::V4(addr)),
+            (AddressFamily::Ipv4, None) if !self.extended_next_hop => return None,
+            _ => {}
+        }
+        match (self.own_v6, self.own_link_local) {
+            (Some(global), link_local) => Some(NextHopAttr::V6 { global, link_local }),
+            // On a link without global addresses the link-local one is all there is.
+            (None, Some(global)) => Some(NextHopAttr::V6 { global, link_local: None }),
+            (None, None) => None,
+        }
+    }
+
+    /// A route of `family` may be told with this next hop: of its family or negotiated, and not of another link.
+    #[must_use]
+    pub fn may_carry(&self, next_hop: NextHopAttr, family: AddressFamily) -> bool {
+        match (next_hop, family) {
+            (NextHopAttr::V4(_), AddressFamily::Ipv4) => true,
+            (NextHopAttr::V4(_), AddressFamily::Ipv6) => false,
+            (NextHopAttr::V6 { global, .. }, AddressFamily::Ipv6) => !global.is_unicast_link_local(),
+            (NextHopAttr::V6 { global, .. }, AddressFamily::Ipv4) => {
+                self.extended_next_hop && !global.is_unicast_link_local()
+            }
         }
     }
 

@@ -1,8 +1,8 @@
-//! From the best path to what a neighbor is told: the rules of RFC 4271 §5 and §9.2, RFC 1997, RFC 4456 and RFC 8212, and the
-//! export policy between them.
+//! From the best path to what a neighbor is told: the rules of RFC 4271 §5 and §9.2, RFC 1997, RFC 4456, RFC 5065, RFC 7947,
+//! RFC 8212 and RFC 9234, and the export policy between them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use rib::{AddressFamily, Protocol};
@@ -12,7 +12,8 @@ use crate::attrs::{DEFAULT_LOCAL_PREF, Facts, flag};
 use crate::intern::{AttrId, AttrStore, is_own};
 use crate::locrib::{PeerFacts, PeerIndex, PeerKind};
 use crate::policy::{NextHopMode, Outcome, RuleRef, Subject};
-use crate::wire::attr::{AsPath, NextHopAttr, PathAttributes, Segment, SegmentKind, community};
+use crate::roles::{self, Leak};
+use crate::wire::attr::{NextHopAttr, PathAttributes, community};
 
 /// Where the path to be told comes from.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,10 @@ pub enum Refusal {
     Policy(RuleRef),
     /// An aggregate is told instead (`summary_only`).
     Summarised(IpNet),
+    /// It would be a route leak (RFC 9234 §5).
+    Leak(Leak),
+    /// We have no address that the neighbor could use as next hop of routes of this family.
+    NoNextHop(AddressFamily),
     /// The attributes leave no room for a prefix in a message (RFC 4271 §9.2).
     TooLong,
 }
@@ -48,6 +53,13 @@ impl fmt::Display for Refusal {
             Self::NoPolicy => f.write_str("RFC 8212: no export policy"),
             Self::Policy(rule) => rule.fmt(f),
             Self::Summarised(aggregate) => write!(f, "the aggregate {aggregate} is announced instead (summary_only)"),
+            Self::Leak(leak) => leak.fmt(f),
+            Self::NoNextHop(family) => write!(
+                f,
+                "no address of ours is known that could be the next hop of {} routes on this session; \
+                 put one on its interface, or set next_hop in the export policy",
+                crate::wire::AfiSafi::from(*family)
+            ),
             Self::TooLong => f.write_str("attributes too long for a message"),
         }
     }
@@ -56,17 +68,26 @@ impl fmt::Display for Refusal {
 /// What the rules before policy say, from the facts alone.
 #[must_use]
 pub fn refused_early(profile: &ExportProfile, facts: &Facts, source: Source<'_>) -> Option<Refusal> {
-    if facts.flags & flag::NO_ADVERTISE != 0 {
-        return Some(Refusal::Community("NO_ADVERTISE"));
+    // RFC 7947 §2.2.4: between clients a route server leaves communities to them.
+    if !transparent(profile, source) {
+        let refused = |flag: u16, name| (facts.flags & flag != 0).then_some(Refusal::Community(name));
+        // RFC 1997: "another AS" of NO_EXPORT is outside the confederation, that of NO_EXPORT_SUBCONFED the next member.
+        let (outside, next_as) = match profile.kind {
+            PeerKind::External | PeerKind::Local => (flag::NO_EXPORT, flag::NO_EXPORT_SUBCONFED),
+            PeerKind::Confed => (0, flag::NO_EXPORT_SUBCONFED),
+            PeerKind::Internal { .. } => (0, 0),
+        };
+        let refusal = refused(flag::NO_ADVERTISE, "NO_ADVERTISE")
+            .or_else(|| refused(outside, "NO_EXPORT"))
+            .or_else(|| refused(next_as, "NO_EXPORT_SUBCONFED"));
+        if refusal.is_some() {
+            return refusal;
+        }
     }
-    if profile.kind == PeerKind::External {
-        // Without a confederation "another AS" and "outside the confederation" are the same (RFC 1997).
-        if facts.flags & flag::NO_EXPORT != 0 {
-            return Some(Refusal::Community("NO_EXPORT"));
-        }
-        if facts.flags & flag::NO_EXPORT_SUBCONFED != 0 {
-            return Some(Refusal::Community("NO_EXPORT_SUBCONFED"));
-        }
+    if let Some(role) = profile.role
+        && let Err(leak) = roles::egress(role, facts.flags & flag::ONLY_TO_CUSTOMER != 0)
+    {
+        return Some(Refusal::Leak(leak));
     }
     if let (PeerKind::Internal { client: from }, PeerKind::Internal { client: to }) = (source.facts.kind, profile.kind)
         && !from
@@ -102,9 +123,8 @@ pub fn outgoing(
         return Err(refusal);
     }
     let mut attributes = store.attributes(id);
-    // RFC 4271 §5.1.4: MED of one neighbor AS is not passed on to another. Before policy, which may set one of our own.
-    if profile.kind == PeerKind::External && source.peer != PeerIndex::LOCAL {
-        attributes.med = None;
+    if profile.kind == PeerKind::External && !transparent(profile, source) {
+        leave_as(profile, &mut attributes, source);
     }
     let mut mode = NextHopMode::Default;
     let mut rule = None;
@@ -119,7 +139,7 @@ pub fn outgoing(
             protocol: protocol(facts, source),
             neighbor: profile.neighbor.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             local_asn: profile.local_asn,
-            local_address: profile.own(family).addr(),
+            local_address: profile.own(family).map_or(unspecified(family), NextHopAttr::addr),
         };
         let evaluation = chain.evaluate(&subject);
         mode = evaluation.next_hop;
@@ -135,19 +155,55 @@ pub fn outgoing(
         // Inside the AS it is this that moves traffic; towards others it is not sent.
         attributes.local_pref = Some(0);
     }
-    next_hop(profile, &mut attributes, mode, source, AddressFamily::of(&prefix));
+    next_hop(profile, &mut attributes, mode, source, AddressFamily::of(&prefix))?;
     match profile.kind {
         PeerKind::Internal { .. } => to_internal(profile, &mut attributes, source),
-        PeerKind::External | PeerKind::Local => to_external(profile, &mut attributes, facts.prepend),
+        PeerKind::Confed => to_confed(profile, &mut attributes),
+        PeerKind::External | PeerKind::Local => to_external(profile, &mut attributes, source, facts.prepend),
+    }
+    if let Some(role) = profile.role
+        && roles::egress(role, attributes.only_to_customer.is_some()) == Ok(true)
+    {
+        attributes.only_to_customer = Some(profile.local_asn);
     }
     Ok((attributes, rule))
+}
+
+/// RFC 7947 §2.2: between clients of a route server next hop, path, MED and communities stay as they are.
+fn transparent(profile: &ExportProfile, source: Source<'_>) -> bool {
+    profile.route_server_client && source.facts.route_server_client
+}
+
+const fn unspecified(family: AddressFamily) -> IpAddr {
+    match family {
+        AddressFamily::Ipv4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Ipv6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// What does not leave our AS, before policy, which may put something of its own in its place.
+fn leave_as(profile: &ExportProfile, attributes: &mut PathAttributes, source: Source<'_>) {
+    let path = &mut attributes.as_path;
+    path.strip_confed();
+    if let Some(keep) = profile.remove_private_as {
+        path.remove_private(keep);
+    }
+    if let Some(theirs) = profile.as_override {
+        path.replace(theirs, profile.local_asn);
+    }
+    if source.peer != PeerIndex::LOCAL {
+        // RFC 4271 §5.1.4: MED of one neighbor AS is not passed on to another.
+        attributes.med = None;
+        // RFC 4360 §6: the second highest bit says non-transitive.
+        attributes.extended_communities.retain(|community| community[0] & 0x40 == 0);
+    }
 }
 
 /// What the route came from, as policies match it.
 #[must_use]
 pub fn protocol(facts: &Facts, source: Source<'_>) -> Protocol {
     facts.protocol.unwrap_or(match source.facts.kind {
-        PeerKind::Internal { .. } => Protocol::Ibgp,
+        PeerKind::Internal { .. } | PeerKind::Confed => Protocol::Ibgp,
         PeerKind::External | PeerKind::Local => Protocol::Ebgp,
     })
 }
@@ -159,31 +215,49 @@ fn next_hop(
     mode: NextHopMode,
     source: Source<'_>,
     family: AddressFamily,
-) {
+) -> Result<(), Refusal> {
     let ours = is_own(attributes.next_hop);
     let take_own = match mode {
         NextHopMode::Own => true,
         NextHopMode::Unchanged | NextHopMode::Address => ours,
         NextHopMode::Default => match profile.kind {
             // A next hop given for a route of our own stands; others are replaced on the way out of the AS.
-            PeerKind::External | PeerKind::Local => ours || source.peer != PeerIndex::LOCAL,
+            PeerKind::External | PeerKind::Local => {
+                ours || (source.peer != PeerIndex::LOCAL && !transparent(profile, source))
+            }
             // Reflected routes keep their next hop (RFC 4456 §10).
-            PeerKind::Internal { .. } => ours || (profile.next_hop_self && source.facts.kind == PeerKind::External),
+            PeerKind::Internal { .. } => ours || (profile.next_hop_self && !source.facts.kind.is_internal()),
+            PeerKind::Confed => ours || profile.next_hop_self,
         },
     };
-    let fits = AddressFamily::of_addr(&attributes.next_hop.addr()) == family;
-    if take_own || !fits {
-        attributes.next_hop = profile.own(family);
+    if take_own || !profile.may_carry(attributes.next_hop, family) {
+        attributes.next_hop = profile.own(family).ok_or(Refusal::NoNextHop(family))?;
     } else if let NextHopAttr::V6 { link_local, .. } = &mut attributes.next_hop {
         // RFC 2545 §3: the link-local address is only for a link that all three share.
         *link_local = None;
     }
+    Ok(())
 }
 
-fn to_external(profile: &ExportProfile, attributes: &mut PathAttributes, prepend: u8) {
+fn to_external(profile: &ExportProfile, attributes: &mut PathAttributes, source: Source<'_>, prepend: u8) {
     // RFC 4271 §5.1.2 b, §5.1.5; RFC 4456 §8: the two others do not leave the AS.
-    prepend_as(&mut attributes.as_path, profile.local_asn, 1 + usize::from(prepend));
+    if !transparent(profile, source) {
+        attributes.as_path.strip_confed();
+        attributes.as_path.prepend(profile.local_asn, 1 + usize::from(prepend));
+    }
+    inside_only(attributes);
     attributes.local_pref = None;
+}
+
+fn to_confed(profile: &ExportProfile, attributes: &mut PathAttributes) {
+    // RFC 5065 §4.1: LOCAL_PREF, MED and the next hop go on as they are.
+    attributes.as_path.prepend_confed(profile.local_asn);
+    attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+    inside_only(attributes);
+}
+
+/// RFC 4456 §8: what reflection uses does not leave the (member) AS.
+fn inside_only(attributes: &mut PathAttributes) {
     attributes.originator_id = None;
     attributes.cluster_list.clear();
 }
@@ -195,19 +269,5 @@ fn to_internal(profile: &ExportProfile, attributes: &mut PathAttributes, source:
         // RFC 4456 §8.
         attributes.originator_id.get_or_insert(source.facts.router_id);
         attributes.cluster_list.insert(0, profile.cluster_id);
-    }
-}
-
-fn prepend_as(path: &mut AsPath, asn: u32, count: usize) {
-    const SEGMENT_MAX: usize = 255;
-    let fits = path
-        .segments
-        .first()
-        .is_some_and(|first| first.kind == SegmentKind::Sequence && first.asns.len() + count <= SEGMENT_MAX);
-    if fits {
-        path.segments[0].asns.insert_many(0, std::iter::repeat_n(asn, count));
-    } else {
-        let asns = std::iter::repeat_n(asn, count.min(SEGMENT_MAX)).collect();
-        path.segments.insert(0, Segment { kind: SegmentKind::Sequence, asns });
     }
 }

@@ -75,7 +75,7 @@ pub const STEPS: &[Step] = &[
     Step {
         reason: "external over internal",
         against: "internal, another is external",
-        key: Compare::All(|path| u64::from(path.peer.kind.is_internal())),
+        key: Compare::All(|path| u64::from(path.peer.kind.is_inside())),
     },
     // §9.1.2.2 e.
     Step {
@@ -177,7 +177,7 @@ pub fn decide(set: &mut Contenders<'_>, multipath: &impl Multipath) -> Option<(u
         // Equal up to the IGP cost, of the same kind, and a next hop of its own: anything else adds no way to forward.
         equal.retain(|path| {
             path.id != winner.id
-                && path.peer.kind.is_internal() == winner.peer.kind.is_internal()
+                && path.peer.kind.is_inside() == winner.peer.kind.is_inside()
                 && path.peer.kind != PeerKind::Local
                 && multipath.alike(&winner, path)
         });

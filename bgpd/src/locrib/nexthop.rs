@@ -35,6 +35,8 @@ pub enum State {
 #[derive(Debug)]
 struct Entry {
     addr: IpAddr,
+    /// The link that a link-local address is on; 0 for others.
+    link: u32,
     /// Attribute sets that name it.
     uses: u32,
     state: State,
@@ -55,6 +57,7 @@ pub struct Affected {
 #[derive(Debug, Default)]
 pub struct NextHops {
     by_addr: HashMap<IpAddr, u32, foldhash::fast::FixedState>,
+    on_link: HashMap<(IpAddr, u32), u32, foldhash::fast::FixedState>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     idle: Vec<u32>,
@@ -63,11 +66,12 @@ pub struct NextHops {
 }
 
 impl NextHops {
-    /// The number of `addr`, with one use more.
-    pub fn acquire(&mut self, addr: IpAddr) -> NextHopId {
-        let id = match self.by_addr.get(&addr) {
+    /// The number of `addr`, on the link of that number if it is not 0, with one use more.
+    pub fn acquire(&mut self, addr: IpAddr, link: u32) -> NextHopId {
+        let known = if link == 0 { self.by_addr.get(&addr) } else { self.on_link.get(&(addr, link)) };
+        let id = match known {
             Some(&id) => id,
-            None => self.insert(addr),
+            None => self.insert(addr, link),
         };
         if let Some(entry) = &mut self.entries[id as usize] {
             entry.uses += 1;
@@ -75,14 +79,14 @@ impl NextHops {
         NextHopId(id)
     }
 
-    fn insert(&mut self, addr: IpAddr) -> u32 {
-        // An unspecified next hop is our own route's: it needs no resolution.
-        let own = addr.is_unspecified();
+    fn insert(&mut self, addr: IpAddr, link: u32) -> u32 {
+        // An unspecified next hop is our own route's, one on a known link is a neighbor's there: they need no resolution.
+        let own = addr.is_unspecified() || link != 0;
         let state = if own { State::Known(Some(OWN)) } else { State::Asked };
         if !own {
             self.add.push(addr);
         }
-        let entry = Entry { addr, uses: 0, state, waiting: Vec::new(), overflow: false };
+        let entry = Entry { addr, link, uses: 0, state, waiting: Vec::new(), overflow: false };
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id as usize] = Some(entry);
@@ -93,7 +97,11 @@ impl NextHops {
                 u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 next hops")
             }
         };
-        self.by_addr.insert(addr, id);
+        if link == 0 {
+            self.by_addr.insert(addr, id);
+        } else {
+            self.on_link.insert((addr, link), id);
+        }
         id
     }
 
@@ -112,6 +120,12 @@ impl NextHops {
     #[must_use]
     pub fn addr(&self, id: NextHopId) -> IpAddr {
         self.entries[id.0 as usize].as_ref().map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |entry| entry.addr)
+    }
+
+    /// The number of the link that `id` is on; 0 if it is to be resolved.
+    #[must_use]
+    pub fn link(&self, id: NextHopId) -> u32 {
+        self.entries[id.0 as usize].as_ref().map_or(0, |entry| entry.link)
     }
 
     /// What is known of `id`.
@@ -174,8 +188,12 @@ impl NextHops {
                 for id in std::mem::take(&mut self.idle) {
                     let unused = self.entries[id as usize].as_ref().is_some_and(|entry| entry.uses == 0);
                     if unused && let Some(entry) = self.entries[id as usize].take() {
-                        self.by_addr.remove(&entry.addr);
                         self.free.push(id);
+                        if entry.link != 0 {
+                            self.on_link.remove(&(entry.addr, entry.link));
+                            continue;
+                        }
+                        self.by_addr.remove(&entry.addr);
                         if !entry.addr.is_unspecified() {
                             remove.push(entry.addr);
                         }

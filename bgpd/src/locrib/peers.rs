@@ -20,8 +20,10 @@ impl PeerIndex {
 pub enum PeerKind {
     /// Our own route.
     Local,
-    /// Another AS.
+    /// Another AS; with a confederation, outside of it.
     External,
+    /// Another member AS of our confederation (RFC 5065).
+    Confed,
     /// Our AS.
     Internal {
         /// It is our route-reflection client (RFC 4456).
@@ -30,10 +32,17 @@ pub enum PeerKind {
 }
 
 impl PeerKind {
-    /// In our AS, but not ourselves.
+    /// In our AS (with a confederation: our member AS), but not ourselves.
     #[must_use]
     pub fn is_internal(self) -> bool {
         matches!(self, Self::Internal { .. })
+    }
+
+    /// In our AS or confederation, but not ourselves: what the decision and the shared RIB take for internal
+    /// (RFC 5065 §5.3).
+    #[must_use]
+    pub fn is_inside(self) -> bool {
+        matches!(self, Self::Internal { .. } | Self::Confed)
     }
 }
 
@@ -44,6 +53,8 @@ pub struct PeerFacts {
     pub kind: PeerKind,
     /// Which of its paths count.
     pub epochs: Epochs,
+    /// It is a client of our route server (RFC 7947).
+    pub route_server_client: bool,
     /// It has a session now.
     pub up: bool,
     /// Its BGP Identifier.
@@ -63,6 +74,7 @@ impl Peers {
         Self(vec![PeerFacts {
             kind: PeerKind::Local,
             epochs: Epochs::default(),
+            route_server_client: false,
             up: true,
             router_id,
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),

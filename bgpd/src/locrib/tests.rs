@@ -41,6 +41,7 @@ fn row() -> Row {
         peer: PeerFacts {
             kind: PeerKind::Internal { client: false },
             epochs: super::Epochs::default(),
+            route_server_client: false,
             up: true,
             router_id: Ipv4Addr::new(10, 0, 0, 5),
             address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5)),

@@ -4,19 +4,15 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use rib::AddressFamily;
-use smallvec::SmallVec;
 
 use super::as_path::{origin, render};
 use super::compile::{Chain, CompiledPolicy, CompiledRule, Condition};
 use super::set::{Action, NextHopSetting, Prepend};
 use super::{Community, Evaluation, NextHopMode, Outcome, RuleRef, Subject};
-use crate::wire::attr::{AsPath, NextHopAttr, PathAttributes, Segment, SegmentKind};
+use crate::wire::attr::{NextHopAttr, PathAttributes};
 
 /// LOCAL_PREF of a route that has none, the value every implementation uses.
 const DEFAULT_LOCAL_PREF: u32 = 100;
-
-/// Most AS numbers of one segment: its count is one octet (RFC 4271 §4.3 b).
-const SEGMENT_MAX: usize = 255;
 
 impl Chain {
     /// Asks the policies in order until one decides.
@@ -99,7 +95,7 @@ impl Run<'_, '_> {
         attributes.med = set.med.or(attributes.med);
         attributes.origin = set.origin.unwrap_or(attributes.origin);
         if let Some(Prepend { asn, count }) = set.prepend {
-            prepend(&mut attributes.as_path, asn.unwrap_or(subject.local_asn), count);
+            attributes.as_path.prepend(asn.unwrap_or(subject.local_asn), usize::from(count));
             self.path.take();
         }
         if let Some(setting) = set.next_hop {
@@ -146,20 +142,6 @@ fn next_hop(addr: IpAddr) -> NextHopAttr {
     match addr {
         IpAddr::V4(addr) => NextHopAttr::V4(addr),
         IpAddr::V6(global) => NextHopAttr::V6 { global, link_local: None },
-    }
-}
-
-/// Puts `asn` in front `count` times: into the first sequence while it has room, then into a new one (RFC 4271 §5.1.2 b).
-fn prepend(path: &mut AsPath, asn: u32, count: u8) {
-    let mut left = usize::from(count);
-    if let Some(first) = path.segments.first_mut().filter(|segment| segment.kind == SegmentKind::Sequence) {
-        let fit = left.min(SEGMENT_MAX.saturating_sub(first.asns.len()));
-        first.asns.insert_many(0, std::iter::repeat_n(asn, fit));
-        left -= fit;
-    }
-    if left > 0 {
-        let asns: SmallVec<[u32; 6]> = std::iter::repeat_n(asn, left).collect();
-        path.segments.insert(0, Segment { kind: SegmentKind::Sequence, asns });
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 
 use super::limits::Warned;
-use super::message::{NeighborKey, Output};
+use super::message::{LinkAddress, NeighborKey, Output};
 use super::neighbor::{FaultEvents, Neighbor};
 use super::tables::{AggregateSettings, Settings};
 use super::{Speaker, Tables};
@@ -18,7 +18,9 @@ use crate::session::{Session, SessionConfig, SessionInput, StopCause};
 /// Who we are, for finding loops.
 pub(super) fn identity(config: &SpeakerConfig) -> Identity {
     let mut asns = vec![config.asn];
-    asns.extend(config.neighbors.iter().filter_map(|neighbor| neighbor.local_asn));
+    asns.extend(config.confederation.as_ref().map(|confederation| confederation.id));
+    let ranges = config.ranges.iter().map(|range| &range.template);
+    asns.extend(config.neighbors.iter().chain(ranges).filter_map(|neighbor| neighbor.local_asn));
     asns.sort_unstable();
     asns.dedup();
     Identity { asns, router_id: config.router_id.to_bits(), cluster_id: config.cluster_id.to_bits() }
@@ -49,6 +51,7 @@ fn needs_reset(old: &SessionConfig, new: &SessionConfig, before: &NeighborConfig
         || before.local_address != after.local_address
         || before.multihop != after.multihop
         || before.route_reflector_client != after.route_reflector_client
+        || before.route_server_client != after.route_server_client
 }
 
 impl Speaker {
@@ -60,6 +63,7 @@ impl Speaker {
             // Known with the session.
             kind: PeerKind::External,
             epochs: crate::locrib::Epochs::default(),
+            route_server_client: config.route_server_client,
             up: false,
             router_id: std::net::Ipv4Addr::UNSPECIFIED,
             address: config.address,
@@ -196,6 +200,23 @@ impl Speaker {
         self.check_limit(at, out);
     }
 
+    /// The host's addresses are these now: our next hops may be others.
+    pub(super) fn readdress(&mut self, mut addresses: Vec<LinkAddress>, out: &mut Vec<Output>) {
+        addresses.sort_unstable();
+        addresses.dedup();
+        if self.addresses == addresses {
+            return;
+        }
+        self.addresses = addresses;
+        let mut profiles = Vec::new();
+        for at in 0..self.neighbors.len() {
+            if let Some(keep) = self.neighbors[at].as_ref().map(|neighbor| neighbor.config.adj_in) {
+                self.repolicy(at, keep, &mut profiles, out);
+            }
+        }
+        self.tables.reprofile(&profiles);
+    }
+
     /// What the present session's routes are judged by.
     pub(super) fn repolicy(
         &mut self,
@@ -206,7 +227,7 @@ impl Speaker {
     ) {
         let Some(neighbor) = &mut self.neighbors[at] else { return };
         let Some(negotiated) = neighbor.negotiated.clone() else { return };
-        let (import, profile) = neighbor.rules(&self.config, &negotiated);
+        let (import, profile) = neighbor.rules(&self.config, &negotiated, &self.addresses);
         profiles.push((neighbor.peer, profile));
         if neighbor.import.as_deref() == Some(&import) {
             return;

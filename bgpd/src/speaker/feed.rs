@@ -1,10 +1,13 @@
 //! The shared RIB's share: best paths (and those used together with them) as routes, distinct ones once per batch.
 
 use hashbrown::HashMap;
-use rib::{AdminDistance, Discard, Leg, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange};
+use rib::{
+    AdminDistance, Discard, IfIndex, Leg, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange,
+};
 use smallvec::{SmallVec, smallvec};
 
 use super::tables::Settings;
+use crate::attrs::flag;
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
 use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers, Shard};
@@ -70,7 +73,7 @@ impl Feed {
             let prefix = F::net(shard.prefix(dest));
             let best = shard.best(dest).copied().filter(|best| is_fed(context, best));
             let route = best.map(|best| {
-                let internal = context.2.get(best.peer).kind.is_internal();
+                let internal = context.2.get(best.peer).kind.is_inside();
                 let key = (best.imported, internal);
                 match last {
                     Some((known, index)) if known == key && !best.is_multipath() => index,
@@ -124,14 +127,15 @@ fn together<F: Key>(
         .paths(dest)
         .filter(|(_, path)| path.is_multipath() && path.imported.is_some())
         .map(|(_, path)| path.imported)
+        // What drops packets does not share them with what forwards them.
+        .filter(|id| store.facts(*id).flags & flag::DISCARD == 0)
         .collect();
     let bandwidth = |id: &AttrId| *bandwidths.entry(*id).or_insert_with(|| link_bandwidth(&store.attributes(*id)));
     let all: Option<SmallVec<[f32; 8]>> = used.iter().map(bandwidth).collect();
     let weights = all.map_or_else(|| smallvec![1; used.len()], |all| weights(&all));
-    NextHopSet::new(used.iter().zip(weights).map(|(id, weight)| Leg {
-        next_hop: NextHop::via(store.next_hops.addr(store.facts(*id).next_hop)),
-        weight_less_one: weight - 1,
-    }))
+    NextHopSet::new(
+        used.iter().zip(weights).map(|(id, weight)| Leg { next_hop: via(store, *id), weight_less_one: weight - 1 }),
+    )
 }
 
 /// The link bandwidth extended community (draft-ietf-idr-link-bandwidth §2), transitive or not, in octets per second; one
@@ -171,7 +175,9 @@ fn route(context: &(Settings, &AttrStore, &Peers), best: &Path, internal: bool, 
         // As FRR and BIRD have it: MED is the metric that other protocols see.
         metric: Metric(facts.med),
         tag: 0,
-        next_hops: together.unwrap_or_else(|| NextHop::via(store.next_hops.addr(facts.next_hop)).into()),
+        next_hops: together
+            .filter(|_| facts.flags & flag::DISCARD == 0)
+            .unwrap_or_else(|| via(store, best.imported).into()),
     }
 }
 
@@ -184,6 +190,19 @@ fn discard(settings: &Settings) -> Route {
         metric: Metric(0),
         tag: 0,
         next_hops: NextHopSet::new([NextHop::Discard(Discard::Blackhole).into()]).expect("one leg is a set"),
+    }
+}
+
+/// A next hop as the shared RIB resolves it; a link-local one names its link.
+fn via(store: &AttrStore, id: AttrId) -> NextHop {
+    let facts = store.facts(id);
+    if facts.flags & flag::DISCARD != 0 {
+        return NextHop::Discard(Discard::Blackhole);
+    }
+    let addr = store.next_hops.addr(facts.next_hop);
+    match store.next_hops.link(facts.next_hop) {
+        0 => NextHop::via(addr),
+        link => NextHop::Gateway { addr, interface: Some(IfIndex(link)), onlink: false },
     }
 }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use rib::message::Reachability;
 use rib::{AddressFamily, Protocol, RouteBatch};
 
+pub use super::addresses::LinkAddress;
 pub use super::key::{NeighborKey, NotANeighbor};
 use crate::config::{NeighborConfig, Secret, SpeakerConfig};
 use crate::session::{ConnId, DownReason, Negotiated};
@@ -64,6 +65,8 @@ pub enum Input {
     },
     /// Our own routes: services, redistribution.
     Local(LocalBatch),
+    /// The host's addresses, all of them, whenever they change: our own next hops are chosen among them.
+    Addresses(Vec<LinkAddress>),
     /// How next hops are reached now.
     Reach(Vec<Reachability>),
     /// An operator's wish.

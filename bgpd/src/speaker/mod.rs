@@ -3,6 +3,7 @@
 //! Four verbs and no other door: [`Speaker::handle`] for everything but octets, [`Speaker::receive`] and [`Speaker::transmit`] for
 //! octets of one connection, [`Speaker::view`] for questions. Work that no budget allowed yet makes [`Speaker::deadline`] due at once.
 
+mod addresses;
 mod arrivals;
 mod configure;
 mod explain;
@@ -27,6 +28,7 @@ use hashbrown::HashMap;
 use crate::config::SpeakerConfig;
 use crate::session::{ConnId, Received, SessionInput, SessionOutput};
 use crate::wire::route_refresh::RefreshKind;
+use addresses::LinkAddress;
 use message::{Event, Input, NeighborKey, Output};
 use neighbor::Neighbor;
 use tables::{AggregateSettings, SLICE, Settings, Tables};
@@ -61,6 +63,8 @@ pub struct Speaker {
     by_peer: Vec<usize>,
     conns: HashMap<ConnId, Conn>,
     session_outputs: Vec<SessionOutput>,
+    /// The host's, in order.
+    addresses: Vec<LinkAddress>,
     next_number: u32,
     /// Work is left over from a budget.
     more: bool,
@@ -87,6 +91,7 @@ impl Speaker {
             by_peer: Vec::new(),
             conns: HashMap::new(),
             session_outputs: Vec::new(),
+            addresses: Vec::new(),
             next_number: 0,
             more: false,
             now,
@@ -133,6 +138,7 @@ impl Speaker {
                     self.tables.local(&batch);
                 }
             }
+            Input::Addresses(addresses) => self.readdress(addresses, out),
             Input::Reach(states) => self.tables.reach(&states),
             Input::Command(command) => self.command(command, out),
             Input::Work => {}

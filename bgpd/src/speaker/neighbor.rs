@@ -1,21 +1,24 @@
 //! One neighbor as the speaker knows it: configuration, session, and what both mean for import and export.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rib::AddressFamily;
+use smallvec::SmallVec;
 
+use super::addresses::{self, LinkAddress};
 use super::limits::Warned;
 use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::export::{ExportProfile, Filter};
-use crate::import::{Import, ImportFilter};
+use crate::import::{Import, ImportFilter, OwnAs};
 use crate::intern::AttrId;
 use crate::locrib::{PeerIndex, PeerKind};
 use crate::policy::Chain;
 use crate::session::{ConnId, Negotiated, Session};
 use crate::speaker::message::{NeighborKey, Protection};
 use crate::wire::attr;
+use crate::wire::capability::Role;
 
 /// A neighbor.
 pub(super) struct Neighbor {
@@ -63,11 +66,16 @@ impl Neighbor {
 impl Neighbor {
     /// What import and export read of the session: configuration, what was agreed on, and what an operator wants now. Policies
     /// that cannot be compiled are noted.
-    pub(super) fn rules(&mut self, speaker: &SpeakerConfig, negotiated: &Negotiated) -> (Import, ExportProfile) {
+    pub(super) fn rules(
+        &mut self,
+        speaker: &SpeakerConfig,
+        negotiated: &Negotiated,
+        addresses: &[LinkAddress],
+    ) -> (Import, ExportProfile) {
         self.policy_errors.clear();
         let errors = &mut self.policy_errors;
-        let import = import(speaker, &self.config, negotiated, errors);
-        let profile = profile(speaker, &self.config, negotiated, errors);
+        let import = import(speaker, &self.config, negotiated, addresses, errors);
+        let profile = profile(speaker, &self.config, negotiated, addresses, errors);
         (Import { drained: self.draining, ..import }, ExportProfile { drained: self.draining, ..profile })
     }
 }
@@ -101,7 +109,8 @@ impl FaultEvents {
 pub(super) fn kind(negotiated: &Negotiated, config: &NeighborConfig) -> PeerKind {
     match negotiated.kind {
         attr::PeerKind::Internal => PeerKind::Internal { client: config.route_reflector_client },
-        attr::PeerKind::External | attr::PeerKind::Confed => PeerKind::External,
+        attr::PeerKind::External => PeerKind::External,
+        attr::PeerKind::Confed => PeerKind::Confed,
     }
 }
 
@@ -151,6 +160,7 @@ fn import(
     speaker: &SpeakerConfig,
     config: &NeighborConfig,
     negotiated: &Negotiated,
+    addresses: &[LinkAddress],
     errors: &mut Vec<String>,
 ) -> Import {
     let filter = match compile(speaker, &config.import, errors) {
@@ -168,10 +178,28 @@ fn import(
         keep: config.adj_in,
         neighbor: negotiated.remote.ip().to_canonical(),
         local_asn: negotiated.local_asn,
+        remote_asn: negotiated.peer_asn,
         local_address: negotiated.local.ip().to_canonical(),
+        link: addresses::link_of(negotiated.local, negotiated.remote, addresses),
+        own: own_as(speaker, config),
+        role: role(negotiated),
+        route_server_client: config.route_server_client && negotiated.kind == attr::PeerKind::External,
         families: [AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| negotiated.families.contains(&family)),
         add_path: [AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| negotiated.receives_paths(family)),
     }
+}
+
+/// Our role towards the neighbor. RFC 9234 §5: roles are for sessions between ASes; within a confederation OTC is passed on.
+fn role(negotiated: &Negotiated) -> Option<Role> {
+    negotiated.role.filter(|_| negotiated.kind == attr::PeerKind::External)
+}
+
+/// What makes a loop in a path of this neighbor.
+fn own_as(speaker: &SpeakerConfig, config: &NeighborConfig) -> OwnAs {
+    let world = speaker.confederation.as_ref().map_or(speaker.asn, |confederation| confederation.id);
+    let mut outside: SmallVec<[u32; 2]> = [Some(world), config.local_asn].into_iter().flatten().collect();
+    outside.dedup();
+    OwnAs { outside, member: speaker.confederation.is_some().then_some(speaker.asn), allowed: config.allow_as_in }
 }
 
 /// What export reads of a session.
@@ -179,6 +207,7 @@ fn profile(
     speaker: &SpeakerConfig,
     config: &NeighborConfig,
     negotiated: &Negotiated,
+    addresses: &[LinkAddress],
     errors: &mut Vec<String>,
 ) -> ExportProfile {
     let kind = kind(negotiated, config);
@@ -188,14 +217,22 @@ fn profile(
         Compiled::All | Compiled::Unset => Filter::All,
     };
     let reads_neighbor = matches!(&filter, Filter::Chain(chain) if chain.reads_neighbor());
-    let (own_v4, own_v6) = own_addresses(negotiated.local.ip().to_canonical(), speaker.router_id);
+    let own = addresses::own(negotiated.local, negotiated.remote, speaker.router_id, addresses);
+    let external = kind == PeerKind::External;
     ExportProfile {
         kind,
         local_asn: negotiated.local_asn,
         cluster_id: speaker.cluster_id,
-        own_v4,
-        own_v6,
+        // RFC 8950 §4: over IPv6 the address of the session is the better one, if the neighbor understands it.
+        own_v4: own.v4.filter(|addr| !(negotiated.extended_next_hop && negotiated.local.ip().to_canonical() != *addr)),
+        own_v6: own.v6,
+        own_link_local: own.link_local,
+        extended_next_hop: negotiated.extended_next_hop,
         next_hop_self: config.next_hop_self,
+        role: role(negotiated),
+        route_server_client: config.route_server_client && external,
+        remove_private_as: (config.remove_private_as && external).then_some(negotiated.peer_asn),
+        as_override: (config.as_override && external).then_some(negotiated.peer_asn),
         filter,
         neighbor: reads_neighbor.then_some(negotiated.remote.ip().to_canonical()),
         as4: negotiated.as4,
@@ -209,14 +246,5 @@ fn profile(
         several: [AddressFamily::Ipv4, AddressFamily::Ipv6]
             .map(|family| if negotiated.sends_paths(family) { config.add_path.send.max(1) } else { 0 }),
         best_external: speaker.best_external && kind == PeerKind::Internal { client: false },
-    }
-}
-
-/// Our next hops for both families. Over the other family's transport, as FRR has it: IPv4 routes over IPv6 get the
-/// router id, IPv6 routes over IPv4 the IPv4-mapped address (RFC 2545 §4 leaves it open); a policy can set better ones.
-fn own_addresses(local: IpAddr, router_id: Ipv4Addr) -> (Ipv4Addr, Ipv6Addr) {
-    match local {
-        IpAddr::V4(addr) => (addr, addr.to_ipv6_mapped()),
-        IpAddr::V6(addr) => (router_id, addr),
     }
 }

@@ -87,7 +87,7 @@ impl Speaker {
         neighbor.up = Some(conn);
         neighbor.negotiated = Some(Arc::clone(negotiated));
         neighbor.spoken = [false; 2];
-        let (import, profile) = neighbor.rules(&self.config, negotiated);
+        let (import, profile) = neighbor.rules(&self.config, negotiated, &self.addresses);
         let import = Arc::new(import);
         neighbor.import = Some(Arc::clone(&import));
         neighbor.warned = Warned::default();

@@ -173,6 +173,7 @@ impl Tables {
         facts.up = true;
         facts.router_id = router_id;
         facts.kind = kind;
+        facts.route_server_client = import.route_server_client;
         self.imports[usize::from(peer.0)] = Some(import);
     }
 

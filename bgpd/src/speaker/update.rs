@@ -3,7 +3,6 @@
 use rib::{AddressFamily, V4, V6};
 
 use super::tables::{InTables, Tables};
-use crate::attrs::Extra;
 use crate::config::AdjInKeep;
 use crate::import::Import;
 use crate::intern::AttrId;
@@ -192,7 +191,7 @@ impl Tables {
                 let target = if reach.is_some() { Target::Mp } else { Target::Plain };
                 match attr::decode(scan, &import.decode, target) {
                     Ok(decoded) => {
-                        let id = self.store.intern(&decoded.attributes, Extra::default());
+                        let id = self.store.intern(&decoded.attributes, import.extra(&decoded.attributes));
                         if decoded.discarded.is_empty() {
                             self.store.remember_raw(&raw, context, id);
                         }

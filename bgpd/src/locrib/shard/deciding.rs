@@ -24,7 +24,7 @@ impl Multipath for Together<'_, '_> {
         usize::from(match winner.peer.kind {
             PeerKind::Local => 1,
             PeerKind::External => self.context.multipath_ebgp,
-            PeerKind::Internal { .. } => self.context.multipath_ibgp,
+            PeerKind::Internal { .. } | PeerKind::Confed => self.context.multipath_ibgp,
         })
     }
 
@@ -38,9 +38,7 @@ impl Multipath for Together<'_, '_> {
         let of = |id: u32| self.paths[id as usize].imported;
         let as_path = |id| self.context.store.attributes(id).as_path;
         // As FRR has it: one AS beyond the border is one domain; inside ours, the whole path has to agree.
-        !winner.peer.kind.is_internal()
-            || of(winner.id) == of(path.id)
-            || as_path(of(winner.id)) == as_path(of(path.id))
+        !winner.peer.kind.is_inside() || of(winner.id) == of(path.id) || as_path(of(winner.id)) == as_path(of(path.id))
     }
 }
 

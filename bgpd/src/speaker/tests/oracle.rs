@@ -132,7 +132,7 @@ impl Model {
         let external = PEERS[to].1 != OUR_AS;
         let own: IpAddr = match prefix {
             IpNet::V4(_) => Ipv4Addr::new(10, 0, 0, 100).into(),
-            IpNet::V6(_) => Ipv4Addr::new(10, 0, 0, 100).to_ipv6_mapped().into(),
+            IpNet::V6(_) => "2001:db8::100".parse().expect("our address"),
         };
         let best = self.best(prefix);
         // LOCAL_PREF of a route of ours is the default: one learned with more wins.

@@ -12,7 +12,7 @@ use rib::{AddressFamily, Metric, Protocol, Route, V4, V6};
 
 use crate::config::{AddPath, NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::session::ConnId;
-use crate::speaker::message::{Event, Input, LocalBatch, LocalRoute, Output, Query, Reply, SessionState};
+use crate::speaker::message::{Event, Input, LinkAddress, LocalBatch, LocalRoute, Output, Query, Reply, SessionState};
 use crate::speaker::{Progress, Speaker};
 use crate::wire::attr::{
     self, AsPath, DecodeContext, EncodeContext, NextHopAttr, Origin, PathAttributes, PeerKind, Segment, SegmentKind,
@@ -165,7 +165,10 @@ impl Rig {
     pub(crate) fn new(config: SpeakerConfig) -> Self {
         let now = start_of_time();
         let mut out = Vec::new();
-        let speaker = Speaker::new(now, config.clone(), &mut out);
+        let mut speaker = Speaker::new(now, config.clone(), &mut out);
+        let addresses = ["10.0.0.100/24", "2001:db8::100/64"];
+        let addresses = addresses.map(|address| LinkAddress { link: 2, address: net(address) });
+        speaker.handle(now, Input::Addresses(addresses.into()), &mut out);
         Self {
             speaker,
             config,

@@ -126,11 +126,36 @@ impl AsPath {
 
     /// Takes the confederation segments out, for a neighbor outside of it (RFC 5065 §4.1 c).
     pub fn strip_confed(&mut self) {
+        if self.segments.iter().all(|segment| !segment.kind.is_confed()) {
+            return;
+        }
         let mut stripped = Self::default();
         for segment in self.segments.drain(..).filter(|segment| !segment.kind.is_confed()) {
             stripped.push(segment.kind, segment.asns);
         }
         *self = stripped;
+    }
+
+    /// Takes every private AS number (RFC 6996 §5) out, but for `keep`.
+    pub fn remove_private(&mut self, keep: u32) {
+        if self.asns().any(|asn| is_private(asn) && asn != keep) {
+            self.rebuild(|asn| (!is_private(asn) || asn == keep).then_some(asn));
+        }
+    }
+
+    /// Puts `new` wherever `old` is.
+    pub fn replace(&mut self, old: u32, new: u32) {
+        if self.contains(old) {
+            self.rebuild(|asn| Some(if asn == old { new } else { asn }));
+        }
+    }
+
+    fn rebuild(&mut self, each: impl Fn(u32) -> Option<u32>) {
+        let mut rebuilt = Self::default();
+        for segment in self.segments.drain(..) {
+            rebuilt.push(segment.kind, segment.asns.into_iter().filter_map(&each));
+        }
+        *self = rebuilt;
     }
 
     /// Appends AS numbers. Adjacent sequences of one kind become one, so that equal paths are equal values however the
@@ -168,6 +193,12 @@ impl fmt::Display for AsPath {
         }
         Ok(())
     }
+}
+
+/// RFC 6996 §5.
+#[must_use]
+pub const fn is_private(asn: u32) -> bool {
+    matches!(asn, 64512..=65534 | 4_200_000_000..=4_294_967_294)
 }
 
 fn parse(mut value: &[u8], as4: bool) -> Result<AsPath, Malformed> {
