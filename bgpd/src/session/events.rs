@@ -19,6 +19,7 @@ use crate::wire::{MessageType, Notification, header};
 impl Session {
     /// Takes one event and appends to `out` what is to be done.
     pub fn handle(&mut self, now: Instant, input: SessionInput, out: &mut Vec<SessionOutput>) {
+        self.now = Some(now);
         match input {
             SessionInput::Start => self.on_start(now, out),
             SessionInput::Stop(cause) => self.on_stop(now, cause, out),
@@ -407,6 +408,9 @@ impl Session {
 
     pub(super) fn send(&mut self, conn: ConnId, kind: MessageType, message: Bytes, out: &mut Vec<SessionOutput>) {
         self.counters.sent.add(kind, 1);
+        if let Some(now) = self.now {
+            self.history.sent(now, &message, None);
+        }
         out.push(SessionOutput::Send { conn, message });
     }
 

@@ -15,7 +15,9 @@ use bytes::Bytes;
 mod config;
 mod connection;
 mod counters;
+mod describe;
 mod events;
+mod history;
 mod negotiate;
 mod omitted;
 mod reason;
@@ -25,14 +27,16 @@ mod tests;
 
 pub use config::SessionConfig;
 pub use counters::{Counters, MessageCounts};
+pub use history::HistoryEntry;
 pub use negotiate::{LongLived, Negotiated, Restart};
 pub use reason::{DownReason, StopCause};
 pub use receive::Received;
 
 use crate::fsm::timers::Backoff;
 use crate::speaker::message::SessionState;
-use crate::wire::Notification;
+use crate::wire::{MessageType, Notification, header};
 use connection::{Connection, Phase};
+use history::History;
 use omitted::Omitted;
 
 /// The number of a TCP connection, never reused while the speaker lives. Sessions number those they dial, the carrier
@@ -201,6 +205,9 @@ pub struct Session {
     last_down: Option<DownReason>,
     last_connect_error: Option<String>,
     omitted: Omitted,
+    history: History,
+    /// The time of the last input.
+    now: Option<Instant>,
 }
 
 impl Session {
@@ -222,6 +229,8 @@ impl Session {
             last_down: None,
             last_connect_error: None,
             omitted: Omitted::Nothing,
+            history: History::default(),
+            now: None,
             config,
         }
     }
@@ -302,7 +311,7 @@ impl Session {
     /// Tells that `count` UPDATEs were handed out for the established connection: they stand for a KEEPALIVE (RFC 4271
     /// §8.2.2, event UPDATE sent).
     pub fn sent_updates(&mut self, now: Instant, count: u64) {
-        self.counters.sent.add(crate::wire::MessageType::Update, count);
+        self.counters.sent.add(MessageType::Update, count);
         let rng = &mut self.rng;
         let connections = self.dialled.iter_mut().chain(self.accepted.iter_mut());
         for connection in connections.filter(|connection| connection.is_established()) {
@@ -321,7 +330,28 @@ impl Session {
 
     /// Tells that a ROUTE-REFRESH was handed out for the established connection.
     pub const fn sent_route_refresh(&mut self) {
-        self.counters.sent.add(crate::wire::MessageType::RouteRefresh, 1);
+        self.counters.sent.add(MessageType::RouteRefresh, 1);
+    }
+
+    /// Notes UPDATEs and ROUTE-REFRESHs that were handed out for the established connection: `piece` is whole messages. Of
+    /// several pieces handed out at once the last is enough.
+    pub fn note_sent(&mut self, now: Instant, piece: &[u8]) {
+        let negotiated = self.established().map(|(_, negotiated)| Arc::clone(negotiated));
+        self.history.sent(now, piece, negotiated.as_deref());
+    }
+
+    /// The same for a message of the queue in which those of the session itself stand, which are noted already.
+    pub fn note_handed_out(&mut self, now: Instant, message: &[u8]) {
+        let ours = |kind: &u8| *kind != MessageType::Update as u8 && *kind != MessageType::RouteRefresh as u8;
+        if !message.get(header::HEADER_LEN - 1).is_none_or(ours) {
+            self.note_sent(now, message);
+        }
+    }
+
+    /// The last messages of both directions, oldest first; those of former sessions among them.
+    #[must_use]
+    pub fn history(&self, now: Instant) -> Vec<HistoryEntry> {
+        self.history.entries(now)
     }
 
     fn connections(&self) -> impl Iterator<Item = &Connection> {

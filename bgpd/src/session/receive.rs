@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::connection::Phase;
 use super::events::opposite;
+use super::history::Reading;
 use super::negotiate::{Negotiated, negotiate};
 use super::{ConnId, Session, SessionOutput};
 use crate::fsm::collision::{self, Direction, Identity};
@@ -40,14 +41,17 @@ impl Session {
         buf: &mut BytesMut,
         out: &mut Vec<SessionOutput>,
     ) -> Option<Received> {
+        self.now = Some(now);
         let known = self.connections().find(|connection| connection.id == conn && connection.stands());
         let Some(connection) = known else {
             buf.clear();
             return None;
         };
         let (state, direction) = (connection.state(), connection.direction);
-        let extended = connection.negotiated().is_some_and(|negotiated| negotiated.extended_messages);
-        let enhanced = connection.negotiated().is_some_and(|negotiated| negotiated.enhanced_refresh);
+        let negotiated = connection.negotiated();
+        let extended = negotiated.is_some_and(|negotiated| negotiated.extended_messages);
+        let enhanced = negotiated.is_some_and(|negotiated| negotiated.enhanced_refresh);
+        let reading = Reading::of(negotiated.map(Arc::as_ref), false);
         let outcome = match header::decode(buf, extended) {
             Ok(None) => return None,
             Ok(Some(Header { length, .. })) if buf.len() < length => {
@@ -57,6 +61,7 @@ impl Session {
             Ok(Some(Header { kind, length })) => {
                 let body = buf.split_to(length).freeze().slice(HEADER_LEN..);
                 self.counters.received.add(kind, 1);
+                self.history.received(now, kind, &body, reading);
                 messages::due(state, kind).and_then(|due| match due {
                     Due::Open => self.on_open(now, direction, &body, out),
                     Due::Confirm => {

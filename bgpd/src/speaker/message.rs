@@ -11,7 +11,7 @@ use rib::{AddressFamily, Protocol, RouteBatch};
 pub use super::addresses::LinkAddress;
 pub use super::key::{NeighborKey, NotANeighbor};
 use crate::config::{NeighborConfig, Secret, SpeakerConfig};
-use crate::session::{ConnId, DownReason, Negotiated};
+use crate::session::{ConnId, DownReason, HistoryEntry, Negotiated};
 use crate::wire::attr::{Origin, PathAttributes};
 
 /// Everything a speaker can be told, but for received octets ([`crate::speaker::Speaker::receive`]).
@@ -284,6 +284,8 @@ pub enum Query {
         /// For whom the export is explained; all neighbors if none is named.
         neighbor: Option<NeighborKey>,
     },
+    /// The last messages from and to a neighbor.
+    History(NeighborKey),
     /// Sizes.
     Summary,
 }
@@ -302,6 +304,8 @@ pub enum Reply {
     },
     /// To [`Query::Explain`].
     Explain(Explanation),
+    /// To [`Query::History`]: oldest first.
+    History(Vec<HistoryEntry>),
     /// To [`Query::Summary`].
     Summary(Summary),
     /// The neighbor named does not exist.

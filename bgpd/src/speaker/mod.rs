@@ -201,13 +201,17 @@ impl Speaker {
         let mut octets = 0;
         let Some(held) = self.conns.get_mut(&conn) else { return };
         // The carrier asks for more when its socket took what it had (RFC 9687).
-        if let Some(neighbor) = &mut self.neighbors[held.neighbor] {
-            neighbor.session.progressed(self.now, conn);
+        let mut session = self.neighbors[held.neighbor].as_mut().map(|neighbor| &mut neighbor.session);
+        if let Some(session) = &mut session {
+            session.progressed(self.now, conn);
         }
         while octets < max_octets
             && let Some(message) = held.control.pop_front()
         {
             octets += message.len();
+            if let Some(session) = &mut session {
+                session.note_handed_out(self.now, &message);
+            }
             pieces.push(message);
         }
         if held.closing && held.control.is_empty() {
@@ -229,8 +233,10 @@ impl Speaker {
             pieces.push(piece);
         }
         let updates = group.counts(neighbor.peer).1 - before;
-        if updates > 0 {
+        if let (true, Some(last)) = (updates > 0, pieces.last()) {
             neighbor.session.sent_updates(self.now, updates);
+            // What came before it in this slice would hardly stay.
+            neighbor.session.note_sent(self.now, last);
         }
     }
 

@@ -56,6 +56,10 @@ impl Speaker {
                     IpNet::V6(prefix) => self.explain::<V6>(prefix.trunc(), neighbor.as_ref()),
                 })
             }
+            Query::History(key) => match self.find(key) {
+                Some(neighbor) => Reply::History(neighbor.session.history(now)),
+                None => Reply::NoSuchNeighbor(key.clone()),
+            },
             Query::Summary => Reply::Summary(Summary {
                 prefixes: (self.tables.shards.v4.prefix_count(), self.tables.shards.v6.prefix_count()),
                 paths: (self.tables.shards.v4.path_count(), self.tables.shards.v6.path_count()),

@@ -2,6 +2,8 @@
 //! kept as octets and changes nothing. One that we know and whose length is wrong makes its parameter malformed
 //! (RFC 4271 §6.2).
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::bytes::complete::take;
 use nom::combinator::{all_consuming, map, map_res, rest};
@@ -214,6 +216,44 @@ impl Capability {
                 }
             }
             Self::Unknown { value, .. } => buf.put_slice(value),
+        }
+    }
+}
+
+/// In words of people.
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each = |f: &mut fmt::Formatter<'_>, words: Vec<String>| f.write_str(&words.join(" "));
+        match self {
+            Self::MultiProtocol(family) => write!(f, "multiprotocol {family}"),
+            Self::RouteRefresh => f.write_str("route refresh"),
+            Self::ExtendedNextHop(list) => {
+                f.write_str("extended next hop ")?;
+                each(f, list.iter().map(|(family, afi)| format!("{family} by afi {afi}")).collect())
+            }
+            Self::ExtendedMessages => f.write_str("extended messages"),
+            Self::Role(role) => write!(f, "role {role:?}"),
+            Self::GracefulRestart { restarted, notification, restart_secs, families } => {
+                write!(f, "graceful restart {restart_secs} s")?;
+                f.write_str(if *restarted { " restarted" } else { "" })?;
+                f.write_str(if *notification { " notification" } else { "" })?;
+                let entry = |entry: &RestartFamily| {
+                    format!(" {}{}", entry.family, if entry.forwarding { " forwarding" } else { "" })
+                };
+                f.write_str(&families.iter().map(entry).collect::<String>())
+            }
+            Self::FourOctetAs(asn) => write!(f, "four-octet AS {asn}"),
+            Self::AddPath(list) => {
+                f.write_str("add-path ")?;
+                each(f, list.iter().map(|(family, mode)| format!("{family} {mode:?}").to_lowercase()).collect())
+            }
+            Self::EnhancedRouteRefresh => f.write_str("enhanced route refresh"),
+            Self::LongLivedGracefulRestart(list) => {
+                f.write_str("long-lived graceful restart ")?;
+                each(f, list.iter().map(|entry| format!("{} {} s", entry.family, entry.stale_secs)).collect())
+            }
+            Self::Fqdn { host, domain } => write!(f, "host name {:?} domain {:?}", host, domain),
+            Self::Unknown { code, value } => write!(f, "capability {code} of {} octets", value.len()),
         }
     }
 }

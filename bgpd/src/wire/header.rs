@@ -12,7 +12,8 @@ pub const MAX_LEN: usize = 4096;
 /// Longest message when they are (RFC 8654 §3).
 pub const MAX_LEN_EXTENDED: usize = 65535;
 
-const MARKER: [u8; 16] = [0xff; 16];
+/// What every message begins with (RFC 4271 §4.1).
+pub const MARKER: [u8; 16] = [0xff; 16];
 
 /// The types of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
