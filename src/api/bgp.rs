@@ -3,21 +3,25 @@
 use std::sync::Arc;
 
 use bgpd::io::{Handle, RequestError};
-use bgpd::speaker::message::{Command, NeighborKey, PathView, Query, Reply};
+use bgpd::speaker::message::{Command, NeighborKey, NeighborView, PathView, Query, Reply};
 use ipnet::IpNet;
 use proto::v1;
 use proto::v1::bgp_service_server::BgpService;
 use rib::AddressFamily;
 use tonic::{Request, Response, Status};
 
-use super::request::{self, invalid};
+use super::request::{self, gone, invalid};
 use super::{Context, Stream, convert, feed, not_built};
+use crate::daemon::handles::{NeighborRefusal, Node};
+
+/// Longest table of a neighbor taken, octets.
+const CONTENT_MOST: usize = 64 << 10;
 
 pub(crate) struct Service(pub(crate) Arc<Context>);
 
 /// The neighbors as watchers follow them.
-pub(crate) async fn table(bgp: Handle) -> Result<Vec<(String, v1::Neighbor)>, Status> {
-    Ok(neighbors(&bgp, None).await?.into_iter().map(|neighbor| (neighbor.address.clone(), neighbor)).collect())
+pub(crate) async fn table(node: Node) -> Result<Vec<(String, v1::Neighbor)>, Status> {
+    Ok(neighbors(&node, None).await?.into_iter().map(|neighbor| (neighbor.address.clone(), neighbor)).collect())
 }
 
 /// A watcher hears of states and route counts, not of every keepalive.
@@ -47,19 +51,34 @@ fn off_topic(reply: &Reply) -> Status {
     }
 }
 
+/// Why a neighbor was not added or deleted.
+fn not_changed(refusal: &NeighborRefusal) -> Status {
+    match refusal {
+        NeighborRefusal::Invalid(_) => invalid("content", refusal),
+        NeighborRefusal::Exists(_) => Status::already_exists(refusal.to_string()),
+        NeighborRefusal::TooMany(_) => Status::resource_exhausted(refusal.to_string()),
+        NeighborRefusal::Configured(_) => Status::failed_precondition(refusal.to_string()),
+        NeighborRefusal::Unknown(_) => Status::not_found(refusal.to_string()),
+        NeighborRefusal::Stopped(_) => Status::unavailable(refusal.to_string()),
+    }
+}
+
 /// All neighbors in the order of their names, or one.
-pub(crate) async fn neighbors(bgp: &Handle, only: Option<NeighborKey>) -> Result<Vec<v1::Neighbor>, Status> {
-    match bgp.query(Query::Neighbors(only)).await.map_err(|err| refused(&err))? {
+pub(crate) async fn neighbors(node: &Node, only: Option<NeighborKey>) -> Result<Vec<v1::Neighbor>, Status> {
+    let added = node.neighbors.added().await.map_err(gone)?;
+    match node.bgp.query(Query::Neighbors(only)).await.map_err(|err| refused(&err))? {
         Reply::Neighbors(mut views) => {
             views.sort_by(|a, b| a.key.cmp(&b.key));
-            Ok(views.iter().map(convert::neighbor).collect())
+            let neighbor =
+                |view: &NeighborView| v1::Neighbor { added: added.contains(&view.key), ..convert::neighbor(view) };
+            Ok(views.iter().map(neighbor).collect())
         }
         other => Err(off_topic(&other)),
     }
 }
 
-async fn one(bgp: &Handle, key: NeighborKey) -> Result<v1::Neighbor, Status> {
-    let found = neighbors(bgp, Some(key.clone())).await?.pop();
+async fn one(node: &Node, key: NeighborKey) -> Result<v1::Neighbor, Status> {
+    let found = neighbors(node, Some(key.clone())).await?.pop();
     found.ok_or_else(|| refused(&RequestError::NoSuchNeighbor(key)))
 }
 
@@ -151,7 +170,7 @@ impl BgpService for Service {
         &self,
         _: Request<v1::ListNeighborsRequest>,
     ) -> Result<Response<v1::ListNeighborsResponse>, Status> {
-        let neighbors = neighbors(&self.0.node.bgp, None).await?;
+        let neighbors = neighbors(&self.0.node, None).await?;
         Ok(Response::new(v1::ListNeighborsResponse { neighbors }))
     }
 
@@ -160,22 +179,38 @@ impl BgpService for Service {
         req: Request<v1::GetNeighborRequest>,
     ) -> Result<Response<v1::GetNeighborResponse>, Status> {
         let addr = request::neighbor("address", &req.get_ref().address)?;
-        let neighbor = Some(one(&self.0.node.bgp, addr).await?);
+        let neighbor = Some(one(&self.0.node, addr).await?);
         Ok(Response::new(v1::GetNeighborResponse { neighbor }))
     }
 
     async fn add_neighbor(
         &self,
-        _: Request<v1::AddNeighborRequest>,
+        req: Request<v1::AddNeighborRequest>,
     ) -> Result<Response<v1::AddNeighborResponse>, Status> {
-        Err(not_built("add the neighbor to the configuration file and reload"))
+        let content = req.into_inner().content;
+        if content.trim().is_empty() {
+            return Err(invalid("content", "is empty: give a [[neighbor]] table as TOML"));
+        }
+        if content.len() > CONTENT_MOST {
+            return Err(invalid("content", format_args!("is larger than {CONTENT_MOST} octets")));
+        }
+        let added = self.0.node.neighbors.add(content).await.map_err(gone)?;
+        let key = added.map_err(|refusal| not_changed(&refusal))?;
+        self.0.neighbors.nudge();
+        let neighbor = Some(one(&self.0.node, key).await?);
+        Ok(Response::new(v1::AddNeighborResponse { neighbor }))
     }
 
     async fn delete_neighbor(
         &self,
-        _: Request<v1::DeleteNeighborRequest>,
+        req: Request<v1::DeleteNeighborRequest>,
     ) -> Result<Response<v1::DeleteNeighborResponse>, Status> {
-        Err(not_built("remove the neighbor from the configuration file and reload"))
+        let key = request::neighbor("address", &req.get_ref().address)?;
+        let neighbor = Some(one(&self.0.node, key.clone()).await?);
+        let deleted = self.0.node.neighbors.delete(key).await.map_err(gone)?;
+        deleted.map_err(|refusal| not_changed(&refusal))?;
+        self.0.neighbors.nudge();
+        Ok(Response::new(v1::DeleteNeighborResponse { neighbor }))
     }
 
     async fn set_neighbor_enabled(
@@ -192,7 +227,7 @@ impl BgpService for Service {
         let command = Command::SetEnabled { neighbor: neighbor.clone(), enabled: req.enabled, message };
         bgp.command(command).await.map_err(|err| refused(&err))?;
         self.0.neighbors.nudge();
-        let neighbor = Some(one(bgp, neighbor).await?);
+        let neighbor = Some(one(&self.0.node, neighbor).await?);
         Ok(Response::new(v1::SetNeighborEnabledResponse { neighbor }))
     }
 
@@ -209,7 +244,7 @@ impl BgpService for Service {
             Err(_) => return Err(invalid("kind", format_args!("{} is no kind of reset", req.kind))),
         };
         let bgp = &self.0.node.bgp;
-        let before = one(bgp, neighbor).await?;
+        let before = one(&self.0.node, neighbor).await?;
         bgp.command(command).await.map_err(|err| refused(&err))?;
         self.0.neighbors.nudge();
         Ok(Response::new(v1::ResetNeighborResponse { neighbor: Some(before) }))
@@ -258,7 +293,7 @@ impl BgpService for Service {
         let resume = feed::parse_resume_token(self.0.boot, &req.resume_token)?;
         let only = match req.address {
             None => None,
-            Some(text) => Some(one(&self.0.node.bgp, request::neighbor("address", &text)?).await?.address),
+            Some(text) => Some(one(&self.0.node, request::neighbor("address", &text)?).await?.address),
         };
         Ok(self.0.follow(&self.0.neighbors, resume, only, |delta, resume_token| v1::WatchNeighborsResponse {
             snapshot_start: delta.snapshot,

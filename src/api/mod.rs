@@ -64,8 +64,8 @@ impl Context {
         let boot = node.info.started.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let boot = u64::try_from(boot.as_micros()).unwrap_or_default();
         let neighbors = {
-            let bgp = node.bgp.clone();
-            feed::Watched::new(bgp::same, Arc::new(move || bgp::table(bgp.clone()).boxed()))
+            let node = node.clone();
+            feed::Watched::new(bgp::same, Arc::new(move || bgp::table(node.clone()).boxed()))
         };
         let services = {
             let anycast = node.anycast.clone();

@@ -44,7 +44,7 @@ impl Service {
                 problems.push(format!("service {} is {}: {}", service.spec.name, service.state.name(), service.reason));
             }
         }
-        for neighbor in bgp::neighbors(&node.bgp, None).await? {
+        for neighbor in bgp::neighbors(node, None).await? {
             let state = neighbor.state();
             if neighbor.enabled && state != v1::SessionState::Established {
                 let why = if neighbor.last_down.is_empty() { neighbor.notes.join("; ") } else { neighbor.last_down };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgpd::config::{Aggregate, Confederation, SpeakerConfig};
+use bgpd::config::{Aggregate, Confederation, NeighborConfig, SpeakerConfig};
 use ipnet::IpNet;
 use rib::{AdminDistance, Protocol};
 use toml::de::DeTable;
@@ -38,6 +38,54 @@ pub(super) fn model(text: &str, base: &Path) -> Result<(Model, Vec<Problem>), Ve
     let model = build(&root);
     let (problems, warnings) = sink.into_parts();
     if problems.is_empty() { Ok((model, warnings)) } else { Err(problems) }
+}
+
+/// The one neighbor of `text`, in the setting of `speaker`.
+pub(super) fn neighbor(text: &str, base: &Path, speaker: &SpeakerConfig) -> Result<NeighborConfig, Vec<Problem>> {
+    const ROOT: file::Keys = &[file::Key { name: "neighbor", supported: true }];
+    let sink = Sink::new(base);
+    let (root, syntax) = DeTable::parse_recoverable(text);
+    if !syntax.is_empty() {
+        for error in syntax {
+            sink.push(error.span().unwrap_or(0..0), "neighbor", error.message().trim());
+        }
+        return Err(sink.into_parts().0);
+    }
+    let node = NodeModel { asn: speaker.asn, router_id: speaker.router_id, site: String::new() };
+    let read = |root: &DeTable<'_>| {
+        let root = Table::open(root, 0..0, "", ROOT, &sink);
+        let all = neighbors::neighbors(&root, &[], &node, speaker.confederation.as_ref());
+        let names = policies::names(&speaker.policies);
+        for neighbor in &all {
+            neighbor.check_policies(&names);
+        }
+        if root.len_of("neighbor") != 1 {
+            root.wrong(0..0, "neighbor", "must be exactly one table");
+        }
+        neighbors::into_configs(all)
+    };
+    let (mut found, ranges) = if root.get_ref().contains_key("neighbor") {
+        read(root.get_ref())
+    } else {
+        // The keys without their header: a header makes them a neighbor, if no table stands before them.
+        let headed = format!("[[neighbor]]\n{text}");
+        match DeTable::parse(&headed) {
+            Ok(root) => read(root.get_ref()),
+            Err(error) => {
+                sink.push(0..0, "neighbor", error.message().trim());
+                Default::default()
+            }
+        }
+    };
+    if !ranges.is_empty() {
+        sink.push(0..0, "neighbor.range", "cannot be added while the daemon runs: write it into the file and reload");
+    }
+    let problems = sink.into_parts().0;
+    match (problems.is_empty(), found.pop()) {
+        (true, Some(neighbor)) => Ok(neighbor),
+        (true, None) => Err(vec![Problem { span: 0..0, key: "neighbor".into(), message: "is missing".into() }]),
+        (false, _) => Err(problems),
+    }
 }
 
 /// Reads everything; where something is wrong a default stands in, and the problem in the sink keeps it from being used.

@@ -18,6 +18,8 @@ mod tests;
 
 use std::path::Path;
 
+use bgpd::config::{NeighborConfig, SpeakerConfig};
+
 pub use error::{Errors, Located};
 pub use model::Model;
 
@@ -38,6 +40,15 @@ pub fn check(path: &Path) -> Result<Model, Errors> {
 /// As [`check`].
 pub fn check_text(path: &Path, text: &str) -> Result<Model, Errors> {
     review_text(path, text).map(|(model, _)| model)
+}
+
+/// The one neighbor in `content`: its keys, with or without a `[[neighbor]]` header, judged as in a file whose other parts
+/// are `speaker`, but without groups. Relative paths begin in the directory `base`.
+///
+/// # Errors
+/// As [`check`].
+pub fn neighbor(base: &Path, content: &str, speaker: &SpeakerConfig) -> Result<NeighborConfig, Errors> {
+    build::neighbor(content, base, speaker).map_err(|problems| Errors::new(Path::new("content"), content, problems))
 }
 
 /// As [`check`], with what is allowed and may be unwise.

@@ -17,6 +17,7 @@
 //! the API, the anycast controller with its checks, and the host's follower are tasks. Nobody waits for somebody who may be
 //! waiting for him: the RIB never waits, data planes and BGP wait for the RIB only.
 
+mod added;
 mod api_routes;
 pub mod handles;
 mod host;

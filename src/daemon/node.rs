@@ -2,7 +2,7 @@
 //! neighbors and kernel are left clean.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHandle, StopWish, What};
 use super::host::{self, HostTask, NewStatics, Wires};
 use super::rib_thread::{self, Listeners};
-use super::{api_routes, redistribute, sweep};
+use super::{added, api_routes, redistribute, sweep};
 use crate::anycast::{AnycastHandle, task::Carriers};
 use crate::api::{self, ApiAddress};
 use crate::config::diff::Diff;
@@ -195,7 +195,11 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let fibs = fib_handles(&backends, &rib);
     let info = node_info(&model, config, &bgp, &listeners, &fibs);
     let api_routes: ApiRoutesHandle = api_routes::spawn(rib.clone(), model.distances.api);
-    let node = Node { info: Arc::new(info), rib, bgp, anycast, fibs, api_routes, events, stop };
+    let mut speaker = model.speaker.clone();
+    speaker.seed = seed;
+    let base = info.config.as_ref().and_then(|path| path.parent()).map(Path::to_path_buf).unwrap_or_default();
+    let neighbors = added::spawn(bgp.clone(), speaker, base);
+    let node = Node { info: Arc::new(info), rib, bgp, anycast, fibs, api_routes, neighbors, events, stop };
 
     let (api_stop, api_stopped) = watch::channel(false);
     let api = tokio::spawn(serve(listeners, node.clone(), api_stopped));
@@ -362,7 +366,7 @@ impl Running {
         if diff.speaker {
             let mut speaker = model.speaker.clone();
             speaker.seed = self.seed;
-            self.node.bgp.configure(speaker).await.map_err(|error| error.to_string())?;
+            self.node.neighbors.configure(speaker).await.map_err(|gone| gone.to_string())??;
         }
         if diff.statics {
             let (done, told) = oneshot::channel();

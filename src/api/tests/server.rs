@@ -422,6 +422,80 @@ async fn a_neighbor_is_disabled_under_the_eyes_of_a_watcher() {
     lab.running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbor_is_added_survives_reloads_and_is_deleted_and_nobody_is_told_its_password() {
+    let mut lab = Lab::new().await;
+    let content = "address = \"127.0.0.10\"\nasn = 64501\npassive = true\npassword = \"hush-hush\"\nrole = \"customer\"\n\
+                   max_prefix = { limit = 100 }\nttl_security = 2\n";
+    let add = |content: &str| v1::AddNeighborRequest { content: content.to_owned() };
+    let added = lab.bgp().add_neighbor(add(content)).await.unwrap().into_inner().neighbor.unwrap();
+    assert_eq!((added.address.as_str(), added.asn, added.added), ("127.0.0.10", 64501, true));
+    assert_eq!((added.role.as_str(), added.password, added.ttl_security), ("customer", true, Some(2)));
+    assert_eq!(added.max_prefix.as_ref().map(|max| (max.limit, max.warn)), Some((100, 75)));
+    assert!(!format!("{added:?}").contains("hush"));
+
+    refused(lab.bgp().add_neighbor(add(content)).await, Code::AlreadyExists, "127.0.0.10 was added already");
+    let configured = "[[neighbor]]\naddress = \"127.0.0.9\"\nasn = 1\n";
+    refused(
+        lab.bgp().add_neighbor(add(configured)).await,
+        Code::AlreadyExists,
+        "127.0.0.9 stands in the configuration",
+    );
+    for (content, words) in [
+        ("", "content: is empty"),
+        ("address = \"127.0.0.11\"\n", "neighbor.asn: is missing"),
+        ("address = \"127.0.0.11\"\nasn = 1\nhold_time = \"1s\"\n", "neighbor.hold_time: must be"),
+        ("address = \"127.0.0.11\"\nasn = 1\nimport = \"nowhere\"\n", "there is no policy named \"nowhere\""),
+        ("address = \"127.0.0.11\"\nasn = 1\ngroup = \"g\"\n", "there is no neighbor_group named \"g\""),
+        ("address = \"127.0.0.11\"\nasn = 1\npassword = \"hush\"\nttl_security = 0\n", "neighbor.ttl_security"),
+        ("address = \"127.0.0.11\"\nasn = 1\npassword = \"hush\\q\"\n", "neighbor"),
+        ("range = \"127.0.0.0/8\"\nasn = 1\n", "cannot be added while the daemon runs"),
+        ("[[neighbor]]\naddress = \"127.0.0.11\"\nasn = 1\n[bgp]\nlisten = []\n", "bgp: is not a known key"),
+        (
+            "[[neighbor]]\naddress = \"127.0.0.11\"\nasn = 1\n[[neighbor]]\naddress = \"127.0.0.12\"\nasn = 1\n",
+            "exactly one",
+        ),
+    ] {
+        let outcome = lab.bgp().add_neighbor(add(content)).await;
+        assert!(!format!("{outcome:?}").contains("hush"), "{outcome:?}");
+        refused(outcome, Code::InvalidArgument, words);
+    }
+
+    // A reload of the file, with something changed in it, leaves the added neighbor where it is.
+    let names = async |lab: &Lab| {
+        let list = lab.bgp().list_neighbors(v1::ListNeighborsRequest {}).await.unwrap().into_inner().neighbors;
+        list.into_iter().map(|neighbor| neighbor.address).collect::<Vec<_>>()
+    };
+    let mut model = lab.running.model().clone();
+    model.speaker.neighbors[0].description = "changed".to_owned();
+    lab.running.reload(model.clone()).await.unwrap();
+    assert_eq!(names(&lab).await, ["127.0.0.9", "127.0.0.10"]);
+
+    let delete = |address: &str| v1::DeleteNeighborRequest { address: address.to_owned() };
+    refused(
+        lab.bgp().delete_neighbor(delete("127.0.0.9")).await,
+        Code::FailedPrecondition,
+        "stands in the configuration",
+    );
+    refused(lab.bgp().delete_neighbor(delete("127.0.0.77")).await, Code::NotFound, "there is no neighbor");
+    refused(lab.bgp().delete_neighbor(delete("")).await, Code::InvalidArgument, "address: is empty");
+    lab.bgp().delete_neighbor(delete("127.0.0.10")).await.unwrap();
+    assert_eq!(names(&lab).await, ["127.0.0.9"]);
+
+    // What the file says wins over what was added.
+    lab.bgp().add_neighbor(add(content)).await.unwrap();
+    let mut own = model.speaker.neighbors[0].clone();
+    own.address = "127.0.0.10".parse().unwrap();
+    model.speaker.neighbors.push(own);
+    lab.running.reload(model).await.unwrap();
+    assert_eq!(names(&lab).await, ["127.0.0.9", "127.0.0.10"]);
+    refused(
+        lab.bgp().delete_neighbor(delete("127.0.0.10")).await,
+        Code::FailedPrecondition,
+        "stands in the configuration",
+    );
+}
+
 #[tokio::test]
 async fn data_planes_are_named_or_refused() {
     let lab = Lab::new().await;

@@ -5,6 +5,7 @@
 //! it is full stand beside the constant.
 
 mod fib;
+mod neighbors;
 mod rib;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,8 @@ use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use fib::{FibDifference, FibEntry, FibHandle, FibPage, FibStats};
+pub(crate) use neighbors::NeighborAsk;
+pub use neighbors::{NeighborRefusal, NeighborsHandle};
 pub use rib::{Anchor, PAGE_MAX, RIB_INPUTS, RIB_URGENT, RibHandle, RibWatch, WatchStep};
 pub(crate) use rib::{Changes, Lease, RibAsk, RibEnds};
 
@@ -213,6 +216,8 @@ pub struct Node {
     pub fibs: Vec<FibHandle>,
     /// Routes of the API.
     pub api_routes: ApiRoutesHandle,
+    /// Neighbors of the file and of the API.
+    pub neighbors: NeighborsHandle,
     /// What happens.
     pub events: Events,
     /// Ends the node when sent to; see [`Node::shutdown`].
