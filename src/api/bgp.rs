@@ -252,9 +252,14 @@ impl BgpService for Service {
 
     async fn drain_neighbor(
         &self,
-        _: Request<v1::DrainNeighborRequest>,
+        req: Request<v1::DrainNeighborRequest>,
     ) -> Result<Response<v1::DrainNeighborResponse>, Status> {
-        Err(not_built("SetNeighborEnabled closes the session at once"))
+        let neighbor = request::neighbor("address", &req.get_ref().address)?;
+        let command = Command::Drain { neighbor: neighbor.clone() };
+        self.0.node.bgp.command(command).await.map_err(|err| refused(&err))?;
+        self.0.neighbors.nudge();
+        let neighbor = Some(one(&self.0.node, neighbor).await?);
+        Ok(Response::new(v1::DrainNeighborResponse { neighbor }))
     }
 
     async fn list_adj_in(&self, req: Request<v1::ListAdjInRequest>) -> Result<Response<v1::ListAdjInResponse>, Status> {
@@ -274,11 +279,19 @@ impl BgpService for Service {
         Ok(Response::new(v1::ListAdjOutResponse { paths, next_page_token }))
     }
 
+    #[allow(clippy::disallowed_methods, reason = "carrier: people want the wall-clock time of a message")]
     async fn get_message_history(
         &self,
-        _: Request<v1::GetMessageHistoryRequest>,
+        req: Request<v1::GetMessageHistoryRequest>,
     ) -> Result<Response<v1::GetMessageHistoryResponse>, Status> {
-        Err(not_built("no messages are recorded"))
+        let neighbor = request::neighbor("neighbor", &req.get_ref().neighbor)?;
+        let entries = match self.0.node.bgp.query(Query::History(neighbor)).await.map_err(|err| refused(&err))? {
+            Reply::History(entries) => entries,
+            other => return Err(off_topic(&other)),
+        };
+        let now = std::time::SystemTime::now();
+        let messages = entries.iter().map(|entry| convert::message(entry, now)).collect();
+        Ok(Response::new(v1::GetMessageHistoryResponse { messages }))
     }
 
     async fn get_rpki(&self, _: Request<v1::GetRpkiRequest>) -> Result<Response<v1::GetRpkiResponse>, Status> {

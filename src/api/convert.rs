@@ -4,6 +4,8 @@
 
 mod session;
 
+pub(crate) use session::message;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -96,6 +96,7 @@ impl NodeService for Service {
             bgp_attribute_sets: bgp.attribute_sets as u64,
             problems: self.problems().await?,
             pid: std::process::id(),
+            bgp_refused: node.bgp.counters().strangers,
         }))
     }
 

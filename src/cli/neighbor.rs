@@ -3,11 +3,11 @@
 use bgpd::speaker::message::NeighborKey;
 use clap::{Subcommand, ValueEnum};
 use proto::v1;
+use serde::Serialize;
 
-use super::Later;
 use super::client::{Client, Failure};
-use super::output::{json, line};
-use super::view::Neighbor as View;
+use super::output::{json, line, print};
+use super::view::{Message, Neighbor as View};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Neighbor {
@@ -32,10 +32,19 @@ pub(super) enum Neighbor {
         #[arg(long, value_name = "DIRECTION")]
         soft: Option<Soft>,
     },
-    #[command(hide = true, disable_help_flag = true)]
-    Drain(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    History(Later),
+    /// Move traffic away while the session stays up (RFC 8326); enable or disable ends it
+    Drain {
+        /// The neighbor
+        address: NeighborKey,
+    },
+    /// The last messages each way, the latest last
+    History {
+        /// The neighbor
+        address: NeighborKey,
+        /// With their octets
+        #[arg(long)]
+        octets: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,8 +73,11 @@ pub(super) async fn run(client: Client, wish: Neighbor) -> Result<(), Failure> {
             let request = v1::ResetNeighborRequest { address: address.to_string(), kind: kind.into() };
             (done, api.reset_neighbor(request).await?.into_inner().neighbor)
         }
-        Neighbor::Drain(later) => return Err(Failure::not_built(&later, "`anyhop neighbor disable ADDR`")),
-        Neighbor::History(later) => return Err(Failure::not_built(&later, "`anyhop watch events` shows what happens")),
+        Neighbor::Drain { address } => {
+            let request = v1::DrainNeighborRequest { address: address.to_string() };
+            ("being drained", api.drain_neighbor(request).await?.into_inner().neighbor)
+        }
+        Neighbor::History { address, octets } => return history(&client, &address, octets).await,
     };
     let neighbor = after.as_ref().map(View::from);
     let neighbor = neighbor.ok_or_else(|| Failure::failed("the daemon answered without the neighbor"))?;
@@ -73,6 +85,38 @@ pub(super) async fn run(client: Client, wish: Neighbor) -> Result<(), Failure> {
         return json(&neighbor);
     }
     line(&format!("neighbor {} is {done}", neighbor.address))
+}
+
+#[derive(Serialize)]
+struct History {
+    messages: Vec<Message>,
+}
+
+async fn history(client: &Client, address: &NeighborKey, octets: bool) -> Result<(), Failure> {
+    let request = v1::GetMessageHistoryRequest { neighbor: address.to_string() };
+    let answer = client.bgp().get_message_history(request).await?.into_inner();
+    let messages: Vec<_> = answer.messages.iter().map(Message::from).collect();
+    if client.json {
+        return json(&History { messages });
+    }
+    if messages.is_empty() {
+        return line(&format!("no message was exchanged with {address} yet"));
+    }
+    print(&history_text(&messages, octets))
+}
+
+/// A line for each message, and its octets below it if they are wanted.
+pub(super) fn history_text(messages: &[Message], octets: bool) -> String {
+    let mut text = String::new();
+    for message in messages {
+        let arrow = if message.direction == "out" { "->" } else { "<-" };
+        let time = message.time.as_deref().unwrap_or("-");
+        text.push_str(&format!("{time}  {arrow} {:<13} {:>5}  {}\n", message.r#type, message.length, message.text));
+        if octets {
+            text.push_str(&format!("    {}\n", message.octets));
+        }
+    }
+    text
 }
 
 fn set_enabled(address: NeighborKey, enabled: bool, message: Option<String>) -> v1::SetNeighborEnabledRequest {

@@ -31,6 +31,8 @@ pub(super) struct Node {
     pub(super) next_hops: u64,
     pub(super) bgp_paths: u64,
     pub(super) bgp_attribute_sets: u64,
+    /// Connections from addresses that are no neighbor's.
+    pub(super) bgp_refused: u64,
 }
 
 impl From<&v1::GetInfoResponse> for Node {
@@ -55,6 +57,7 @@ impl From<&v1::GetInfoResponse> for Node {
             next_hops: info.next_hops,
             bgp_paths: info.bgp_paths,
             bgp_attribute_sets: info.bgp_attribute_sets,
+            bgp_refused: info.bgp_refused,
         }
     }
 }
@@ -103,6 +106,11 @@ pub(super) fn text(status: &Status) -> String {
         node.routes_by_protocol.iter().map(|(name, routes)| format!("{name} {}", count(*routes))).collect();
     let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
     text.push_str(&format!("routes: {} IPv4, {} IPv6{by}\n", count(node.routes_ipv4), count(node.routes_ipv6)));
+
+    if node.bgp_refused > 0 {
+        let refused = count(node.bgp_refused);
+        text.push_str(&format!("BGP connections refused, from addresses that are no neighbor's: {refused}\n"));
+    }
 
     if !status.services.is_empty() {
         let mut services: Vec<_> = status.services.iter().collect();

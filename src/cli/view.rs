@@ -197,6 +197,7 @@ pub(super) struct Neighbor {
     pub(super) peer_address: Option<String>,
     pub(super) interface: Option<String>,
     pub(super) dynamic: bool,
+    pub(super) draining: bool,
     pub(super) added: bool,
     pub(super) passive: bool,
     pub(super) capabilities: Vec<String>,
@@ -209,6 +210,31 @@ pub(super) struct Neighbor {
     /// Whether there is one.
     pub(super) password: bool,
     pub(super) last_error: Option<String>,
+}
+
+/// A message of a neighbor's history.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Message {
+    pub(super) time: Option<String>,
+    pub(super) direction: &'static str,
+    pub(super) r#type: String,
+    pub(super) length: u32,
+    pub(super) text: String,
+    /// Hexadecimal; shorter than `length` if the message is long or old.
+    pub(super) octets: String,
+}
+
+impl From<&v1::BgpMessage> for Message {
+    fn from(message: &v1::BgpMessage) -> Self {
+        Self {
+            time: message.time.as_ref().map(time),
+            direction: if message.sent { "out" } else { "in" },
+            r#type: message.r#type.clone(),
+            length: message.length,
+            text: message.text.clone(),
+            octets: message.octets.iter().map(|octet| format!("{octet:02x}")).collect(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -297,6 +323,7 @@ impl From<&v1::Neighbor> for Neighbor {
             peer_address: some(&neighbor.peer_address),
             interface: some(&neighbor.interface),
             dynamic: neighbor.dynamic,
+            draining: neighbor.draining,
             added: neighbor.added,
             passive: neighbor.passive,
             capabilities: neighbor.capabilities.clone(),
@@ -319,7 +346,11 @@ impl From<&v1::Neighbor> for Neighbor {
 impl Neighbor {
     /// The state, or that an operator took it down.
     pub(super) fn state_text(&self) -> String {
-        if self.enabled { self.state.clone() } else { "disabled".to_owned() }
+        match self {
+            Self { enabled: false, .. } => "disabled".to_owned(),
+            Self { draining: true, state, .. } => format!("{state}, draining"),
+            Self { state, .. } => state.clone(),
+        }
     }
 
     /// Why it is not as one would wish, short enough for a table; `anyhop show neighbors ADDR` says it all.

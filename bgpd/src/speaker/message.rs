@@ -359,6 +359,8 @@ pub struct NeighborView {
     pub config: Box<NeighborConfig>,
     /// What both ends agreed on in this session.
     pub negotiated: Option<Arc<Negotiated>>,
+    /// Traffic is moved away from it ([`Command::Drain`]).
+    pub draining: bool,
     /// It was not known before it connected: a range let it in.
     pub dynamic: bool,
     /// Prefixes held from it, by family.

@@ -107,6 +107,7 @@ impl Speaker {
             notes: self.notes(neighbor),
             config: Box::new(neighbor.config.clone()),
             negotiated: neighbor.negotiated.clone().filter(|_| neighbor.up.is_some()),
+            draining: neighbor.draining,
             dynamic: false,
             received_by_family: (counts[0].received.into(), counts[1].received.into()),
             stale: 0,

@@ -1,11 +1,14 @@
 //! What was configured for and agreed on with a neighbor: capabilities, roles, restarts, limits, protection. Passwords stay out.
 
-use bgpd::session::{DownReason, Negotiated, StopCause};
+use std::time::SystemTime;
+
+use bgpd::session::{DownReason, HistoryEntry, Negotiated, StopCause};
 use bgpd::speaker::message::{NeighborView, SessionState};
+use bgpd::wire::MessageType;
 use bgpd::wire::capability::{AddPathMode, Role};
 use proto::v1;
 
-use super::{duration, family};
+use super::{duration, family, timestamp};
 
 /// Capabilities by name, and whether a session has them.
 const CAPABILITIES: &[(&str, fn(&Negotiated) -> bool)] = &[
@@ -31,6 +34,25 @@ fn role(role: Role) -> String {
     .to_owned()
 }
 
+/// A message of the history, as of `now`.
+pub(crate) fn message(entry: &HistoryEntry, now: SystemTime) -> v1::BgpMessage {
+    let kind = match entry.kind {
+        MessageType::Open => "OPEN",
+        MessageType::Update => "UPDATE",
+        MessageType::Notification => "NOTIFICATION",
+        MessageType::Keepalive => "KEEPALIVE",
+        MessageType::RouteRefresh => "ROUTE-REFRESH",
+    };
+    v1::BgpMessage {
+        time: now.checked_sub(entry.age).map(timestamp),
+        sent: entry.sent,
+        octets: entry.octets.to_vec(),
+        r#type: kind.to_owned(),
+        text: entry.description.clone(),
+        length: u32::try_from(entry.length).unwrap_or(u32::MAX),
+    }
+}
+
 /// The part of a neighbor that is about its session.
 pub(super) fn of(view: &NeighborView) -> v1::Neighbor {
     let agreed = view.negotiated.as_deref();
@@ -41,6 +63,7 @@ pub(super) fn of(view: &NeighborView) -> v1::Neighbor {
         remote: agreed.map(|agreed| agreed.remote.to_string()).unwrap_or_default(),
         interface: view.config.interface.as_deref().unwrap_or_default().to_owned(),
         dynamic: view.dynamic,
+        draining: view.draining,
         capabilities: CAPABILITIES.iter().filter_map(has).collect(),
         role: view.config.role.map(role).unwrap_or_default(),
         remote_role: agreed.and_then(|agreed| agreed.peer_role).map(role).unwrap_or_default(),
