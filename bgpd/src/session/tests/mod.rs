@@ -1,6 +1,9 @@
 //! Stories of one session, told against a rig that plays the carrier and the neighbor.
 
 mod collision;
+mod errors;
+mod history;
+mod negotiate;
 mod pair;
 mod table;
 mod timers;
