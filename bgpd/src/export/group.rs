@@ -2,6 +2,8 @@
 
 mod paths;
 
+mod refresh;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +21,7 @@ use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
 use crate::locrib::{DestId, Key, PeerIndex, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
+use crate::wire::route_refresh::RefreshKind;
 use crate::wire::update;
 use paths::choose;
 
@@ -55,6 +58,8 @@ struct Dump {
     at: u32,
     end: u32,
     whom: Arc<[PeerIndex]>,
+    /// Those of them that are told where it begins and ends (RFC 7313).
+    marked: Vec<PeerIndex>,
 }
 
 /// One family of a group.
@@ -70,6 +75,8 @@ struct Lot {
     dump: Option<Dump>,
     /// Members whose dump has not begun.
     waiting: Vec<PeerIndex>,
+    /// Members that are to be told everything again, with marks at both ends (RFC 7313).
+    refreshing: Vec<PeerIndex>,
     /// Destinations with routes of our own that changed: they take the urgent lane.
     local: Vec<DestId>,
     /// Where the bulk lane ended when it last held a destination that is in the urgent lane otherwise.
@@ -107,6 +114,7 @@ impl Group {
             paths: ToldPaths::default(),
             dump: None,
             waiting: Vec::new(),
+            refreshing: Vec::new(),
             local: Vec::new(),
             urgent_after: HashMap::default(),
         });
@@ -139,9 +147,11 @@ impl Group {
     fn forget_dumps(&mut self, peer: PeerIndex) {
         for lot in &mut self.lots {
             lot.waiting.retain(|waiting| *waiting != peer);
+            lot.refreshing.retain(|waiting| *waiting != peer);
             if let Some(dump) = &mut lot.dump
                 && dump.whom.contains(&peer)
             {
+                dump.marked.retain(|marked| *marked != peer);
                 let rest: Vec<_> = dump.whom.iter().copied().filter(|whom| *whom != peer).collect();
                 if rest.is_empty() {
                     lot.dump = None;
@@ -157,14 +167,6 @@ impl Group {
         for lot in &mut self.lots {
             lot.told.clear(store);
             lot.paths.clear(store);
-        }
-    }
-
-    /// Tells a member everything again (ROUTE-REFRESH of RFC 2918, soft reset).
-    pub fn refresh(&mut self, peer: PeerIndex, family: AddressFamily) {
-        let lot = &mut self.lots[lot_of(family)];
-        if self.log.is_member(peer) && !lot.waiting.contains(&peer) {
-            lot.waiting.push(peer);
         }
     }
 
@@ -242,7 +244,7 @@ impl Group {
         let behind = lot.walk.is_some() || self.backlog(shard) > 0;
         (behind && self.log.most_outstanding() < OUTSTANDING_MAX)
             || !lot.local.is_empty()
-            || ((lot.dump.is_some() || !lot.waiting.is_empty()) && self.dump_ready(lot))
+            || ((lot.dump.is_some() || self.is_dump_due(F::FAMILY)) && self.dump_ready(lot))
     }
 
     /// More than `far` changes are unread, although outstanding octets do not forbid reading.
@@ -256,7 +258,8 @@ impl Group {
     pub fn is_settled<F: Key>(&self, shard: &Shard<F>) -> bool {
         let lot = &self.lots[lot_of(F::FAMILY)];
         let read = lot.walk.is_none() && self.backlog(shard) == 0 && lot.local.is_empty();
-        !self.profile.speaks(F::FAMILY) || (read && lot.dump.is_none() && lot.waiting.is_empty())
+        !self.profile.speaks(F::FAMILY)
+            || (read && lot.dump.is_none() && lot.waiting.is_empty() && lot.refreshing.is_empty())
     }
 
     /// No octets wait to be taken.
@@ -453,11 +456,7 @@ impl Group {
 
     fn run_dump<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
         let at = lot_of(F::FAMILY);
-        if self.lots[at].dump.is_none() && !self.lots[at].waiting.is_empty() {
-            let lot = &mut self.lots[at];
-            let end = lot.walk.unwrap_or_else(|| tables.shard.end());
-            lot.dump = Some(Dump { at: 0, end, whom: std::mem::take(&mut lot.waiting).into() });
-        }
+        self.begin_dump(F::FAMILY, tables.shard.end());
         if !self.dump_ready(&self.lots[at]) {
             return budget;
         }
@@ -491,6 +490,8 @@ impl Group {
         self.note_bulk(F::FAMILY, &local);
         if dump.at < dump.end {
             self.lots[at].dump = Some(dump);
+        } else {
+            self.mark(F::FAMILY, RefreshKind::End, &dump.marked);
         }
         budget
     }
@@ -556,6 +557,7 @@ impl Group {
             let lot = &self.lots[at];
             lot.waiting.contains(&peer) || lot.dump.as_ref().is_some_and(|dump| dump.whom.contains(&peer))
         });
+        let refreshing = [0, 1].map(|at| self.lots[at].is_refreshing(peer));
         self.forget_dumps(peer);
         let (member, pieces) = self.log.leave(peer)?;
         let mut alone = Self::new(Arc::clone(&self.profile), [self.lots[0].cursor, self.lots[1].cursor]);
@@ -571,7 +573,9 @@ impl Group {
             to.told = from.told.duplicate(store);
             to.paths = from.paths.duplicate(store);
             to.local.clone_from(&from.local);
-            to.waiting.extend(told_all.then_some(peer));
+            // A refresh begins anew; a second beginning is what then counts (RFC 7313 §4).
+            to.waiting.extend((told_all && !refreshing[at]).then_some(peer));
+            to.refreshing.extend(refreshing[at].then_some(peer));
         }
         Some(alone)
     }

@@ -63,6 +63,10 @@ pub struct ExportProfile {
     pub ipv4: bool,
     /// IPv6 routes are exchanged.
     pub ipv6: bool,
+    /// Long-lived stale routes are told (RFC 9494 §4.3).
+    pub long_lived: bool,
+    /// A refresh has marks at its ends (RFC 7313).
+    pub marked_refresh: bool,
     /// Everything told gets GRACEFUL_SHUTDOWN (RFC 8326 §4.2): an operator moves traffic away from the session.
     pub drained: bool,
     /// A default route of ours is told instead of any other, past the policy: its attributes, for IPv4 and IPv6.

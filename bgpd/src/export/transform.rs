@@ -89,6 +89,10 @@ pub fn refused_early(profile: &ExportProfile, facts: &Facts, source: Source<'_>)
     {
         return Some(Refusal::Leak(leak));
     }
+    // RFC 9494 §4.3.
+    if facts.flags & flag::LLGR_STALE != 0 && !profile.long_lived {
+        return Some(Refusal::Community("LLGR_STALE, which the neighbor does not know"));
+    }
     if let (PeerKind::Internal { client: from }, PeerKind::Internal { client: to }) = (source.facts.kind, profile.kind)
         && !from
         && !to

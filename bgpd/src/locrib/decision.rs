@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use super::peers::{PeerFacts, PeerKind};
-use crate::attrs::Facts;
+use crate::attrs::{Facts, flag};
 
 /// A path that may be used, with all the steps read.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,12 @@ enum Compare {
 
 /// The steps in order.
 pub const STEPS: &[Step] = &[
+    // RFC 9494 §4.3: less preferred than any other, whatever it says.
+    Step {
+        reason: "not long-lived stale",
+        against: "long-lived stale (LLGR_STALE)",
+        key: Compare::All(|path| u64::from(path.facts.flags & flag::LLGR_STALE != 0)),
+    },
     Step {
         reason: "higher weight",
         against: "lower weight",
@@ -110,10 +116,10 @@ pub const STEPS: &[Step] = &[
 ];
 
 /// Paths equal in all steps before this one may be used together.
-pub const MULTIPATH_STEPS: usize = 8;
+pub const MULTIPATH_STEPS: usize = 9;
 
 /// The row of MED: before it, a path that loses to any other can never change the outcome among the rest.
-pub(crate) const MED_STEP: usize = 5;
+pub(crate) const MED_STEP: usize = 6;
 
 impl Contender<'_> {
     fn router_id(&self) -> u32 {

@@ -144,6 +144,8 @@ pub enum Ageing {
     Lose,
     /// The session is lost, but they are kept.
     Keep,
+    /// The session is lost while the neighbor was saying them again: they are kept, and those stale by that too.
+    KeepAll,
     /// The neighbor says all of them again.
     Renew,
     /// What is stale is gone.
@@ -172,6 +174,12 @@ impl<F: Key> Shard<F> {
             Ageing::Renew => {
                 if !epoch.renew() {
                     return false;
+                }
+                self.counts.grow_stale(peer);
+            }
+            Ageing::KeepAll => {
+                if !epoch.renew() {
+                    return self.age(peers, peer, Ageing::Keep);
                 }
                 self.counts.grow_stale(peer);
             }

@@ -86,7 +86,8 @@ fn winner(rows: &[Row]) -> (u32, Option<&'static str>) {
 fn each_step_decides_when_all_before_are_equal() {
     // Each change makes a path better in one step; all steps after it are made worse, so that only the order can decide.
     type Better = fn(&mut Row);
-    let rows: [(&str, Better, Better); 12] = [
+    let rows: [(&str, Better, Better); 13] = [
+        ("not long-lived stale", |_| (), |_| ()),
         ("higher weight", |r| r.facts.weight = 1, |_| ()),
         ("higher LOCAL_PREF", |r| r.facts.local_pref = 101, |r| r.facts.local_pref = 99),
         ("originated here", |r| r.peer.kind = PeerKind::Local, |_| ()),
@@ -103,6 +104,9 @@ fn each_step_decides_when_all_before_are_equal() {
     assert_eq!(rows.len(), STEPS.len(), "a step without a row");
     for (at, (reason, better, _)) in rows.iter().enumerate() {
         let (mut good, mut other) = (row(), row());
+        if *reason == "not long-lived stale" {
+            other.facts.flags = crate::attrs::flag::LLGR_STALE;
+        }
         if *reason == "shorter CLUSTER_LIST" {
             other.facts.cluster_length = 1;
         }

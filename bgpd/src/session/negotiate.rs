@@ -175,7 +175,14 @@ impl Negotiated {
     pub fn helps(&self, family: AddressFamily) -> bool {
         self.helper
             && self.families.contains(&family)
-            && self.peer_restart.as_ref().is_some_and(|restart| restart.covers(family))
+            && (self.peer_restart.as_ref().is_some_and(|restart| restart.covers(family)) || self.helps_long(family))
+    }
+
+    /// Routes of `family` are kept beyond the restart time (RFC 9494 §4.2), also where that is zero or not given.
+    #[must_use]
+    pub fn helps_long(&self, family: AddressFamily) -> bool {
+        let kept = |list: &[LongLived]| list.iter().any(|one| one.family == family && !one.stale_time.is_zero());
+        kept(&self.our_long_lived) && kept(&self.peer_long_lived)
     }
 
     /// Routes of some family are kept when the session is lost.

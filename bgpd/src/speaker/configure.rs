@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashSet;
 
+use super::keeping::Keeping;
 use super::limits::Warned;
 use super::message::{LinkAddress, NeighborKey, Output};
 use super::neighbor::{FaultEvents, Neighbor};
@@ -76,6 +77,7 @@ impl Speaker {
             negotiated: None,
             import: None,
             spoken: [false; 2],
+            keeping: Keeping::default(),
             faults: FaultEvents::default(),
             warned: Warned::default(),
             draining: false,
@@ -107,6 +109,7 @@ impl Speaker {
 
     fn remove_neighbor(&mut self, at: usize, out: &mut Vec<Output>) {
         self.tell_session(at, SessionInput::Stop(StopCause::Deconfigured), out);
+        self.forget(at);
         if let Some(neighbor) = self.neighbors[at].take() {
             self.tables.peer_down(neighbor.peer);
             self.tables.remove_peer(neighbor.peer);
@@ -115,7 +118,9 @@ impl Speaker {
     }
 
     /// Carries out the difference between the running configuration and `config`.
-    pub(super) fn configure(&mut self, config: SpeakerConfig, out: &mut Vec<Output>) {
+    pub(super) fn configure(&mut self, mut config: SpeakerConfig, out: &mut Vec<Output>) {
+        // What is true of a start is not for a reload to change.
+        config.restarting = self.config.restarting;
         if self.shutting_down || config == self.config {
             return;
         }
@@ -182,6 +187,7 @@ impl Speaker {
         if !enabled && was_enabled {
             let message = self.config.shutdown_message.clone();
             self.tell_session(at, SessionInput::Stop(StopCause::AdminShutdown { message }), out);
+            self.forget(at);
             return set(self);
         }
         if reset {

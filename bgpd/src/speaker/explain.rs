@@ -116,7 +116,7 @@ impl Speaker {
             let which = if path.path_id.is_some() { "the" } else { "the best" };
             return no(format!("split horizon: {which} path is its own"));
         }
-        if self.tables.hold_exports.is_some() {
+        if self.tables.hold_exports {
             return no("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
         }
         if let Some(aggregate) = group.profile.summarised_by(prefix) {

@@ -8,6 +8,8 @@ mod arrivals;
 mod configure;
 mod explain;
 mod feed;
+mod hold;
+mod keeping;
 mod key;
 mod limits;
 pub mod message;
@@ -27,8 +29,8 @@ use hashbrown::HashMap;
 
 use crate::config::SpeakerConfig;
 use crate::session::{ConnId, Received, SessionInput, SessionOutput};
-use crate::wire::route_refresh::RefreshKind;
 use addresses::LinkAddress;
+use hold::Hold;
 use message::{Event, Input, NeighborKey, Output};
 use neighbor::Neighbor;
 use tables::{AggregateSettings, SLICE, Settings, Tables};
@@ -72,6 +74,7 @@ pub struct Speaker {
     now: Instant,
     shutting_down: bool,
     finished: bool,
+    hold: Hold,
 }
 
 impl Speaker {
@@ -81,9 +84,8 @@ impl Speaker {
         let mut tables =
             Tables::new(config.seed, configure::identity(&config), config.router_id, Settings::of(&config));
         tables.set_aggregates(AggregateSettings::of(&config));
-        if !config.startup_delay.is_zero() && config.neighbors.iter().any(|neighbor| neighbor.enabled) {
-            tables.hold_exports = Some(now + config.startup_delay);
-        }
+        let hold = Hold::of(now, &config);
+        hold.apply(&mut tables);
         let mut speaker = Self {
             tables,
             neighbors: Vec::new(),
@@ -97,6 +99,7 @@ impl Speaker {
             now,
             shutting_down: false,
             finished: false,
+            hold,
             config,
         };
         for neighbor in speaker.config.neighbors.clone() {
@@ -176,9 +179,8 @@ impl Speaker {
                 None => break,
                 Some(Received::Update(body)) => budget = budget.saturating_sub(1 + self.on_update(at, &body, out)),
                 Some(Received::RouteRefresh(refresh)) => {
-                    if refresh.kind == RefreshKind::Request {
-                        self.on_route_refresh(at, refresh.family.unicast());
-                    }
+                    budget = budget.saturating_sub(1);
+                    self.on_refresh(at, refresh, out);
                 }
                 Some(Received::Handled) => budget = budget.saturating_sub(1),
             }
@@ -247,7 +249,8 @@ impl Speaker {
             return Some(self.now);
         }
         let sessions = self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.session.deadline());
-        sessions.chain(self.tables.deadline()).min()
+        let keeping = self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.keeping.deadline());
+        sessions.chain(keeping).chain(self.hold.deadline()).chain(self.tables.deadline()).min()
     }
 
     /// Timers of sessions, and the end of the start.
@@ -261,14 +264,15 @@ impl Speaker {
                 self.tell_session(at, SessionInput::Tick, out);
             }
         }
-        if self.tables.hold_exports.is_some_and(|until| until <= self.now || self.all_have_spoken()) {
-            self.tables.hold_exports = None;
+        for at in 0..self.neighbors.len() {
+            if let Some(neighbor) = &mut self.neighbors[at]
+                && neighbor.keeping.deadline().is_some_and(|deadline| deadline <= self.now)
+            {
+                let actions = neighbor.keeping.tick(self.now);
+                self.age(at, actions);
+            }
         }
-    }
-
-    /// Every enabled neighbor has sent End-of-RIB for every family of its session.
-    fn all_have_spoken(&self) -> bool {
-        self.neighbors.iter().flatten().filter(|neighbor| neighbor.enabled).all(Neighbor::has_spoken)
+        self.end_holds();
     }
 
     fn run(&mut self, out: &mut Vec<Output>) {

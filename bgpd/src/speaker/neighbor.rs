@@ -8,6 +8,7 @@ use rib::AddressFamily;
 use smallvec::SmallVec;
 
 use super::addresses::{self, LinkAddress};
+use super::keeping::Keeping;
 use super::limits::Warned;
 use crate::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
 use crate::export::{ExportProfile, Filter};
@@ -18,7 +19,7 @@ use crate::policy::Chain;
 use crate::session::{ConnId, Negotiated, Session};
 use crate::speaker::message::{NeighborKey, Protection};
 use crate::wire::attr;
-use crate::wire::capability::Role;
+use crate::wire::capability::{Capability, Role};
 
 /// A neighbor.
 pub(super) struct Neighbor {
@@ -36,6 +37,8 @@ pub(super) struct Neighbor {
     pub(super) import: Option<Arc<Import>>,
     /// End-of-RIB was received in this session, by family.
     pub(super) spoken: [bool; 2],
+    /// What is kept of it beyond its word.
+    pub(super) keeping: Keeping,
     pub(super) faults: FaultEvents,
     pub(super) warned: Warned,
     /// An operator moves traffic away from it (RFC 8326).
@@ -50,6 +53,13 @@ impl Neighbor {
         let spoken = self.negotiated.as_ref().map(|negotiated| negotiated.remote.ip().to_canonical());
         let found = || self.found.map(|(address, _)| IpAddr::V6(address));
         spoken.or_else(|| self.key.address()).or_else(found)
+    }
+
+    /// RFC 4724 §4.1: End-of-RIB is not waited for from a neighbor that has restarted itself, or knows nothing of restarts.
+    pub(super) fn is_excused(&self) -> bool {
+        let said =
+            |negotiated: &Arc<Negotiated>| negotiated.peer_restart.as_ref().is_none_or(|restart| restart.restarted);
+        self.negotiated.as_ref().is_some_and(said)
     }
 
     /// End-of-RIB of every family was received.
@@ -239,6 +249,10 @@ fn profile(
         max_message: negotiated.max_message(),
         ipv4: negotiated.families.contains(&AddressFamily::Ipv4),
         ipv6: negotiated.families.contains(&AddressFamily::Ipv6),
+        // RFC 9494 §4.3: whoever has the capability, with whichever families and times in it.
+        long_lived: negotiated.peer_restart.is_some()
+            && negotiated.peer_capabilities.iter().any(|one| matches!(one, Capability::LongLivedGracefulRestart(_))),
+        marked_refresh: negotiated.enhanced_refresh,
         drained: false,
         // Which attributes that route has is for the tables to say.
         default_originate: config.default_originate.then_some([AttrId::NONE; 2]),

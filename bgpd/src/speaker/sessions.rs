@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rib::AddressFamily;
 
+use super::keeping::{Actions, Begun, FAMILIES};
 use super::limits::Warned;
 use super::message::{Command, Event, Output};
 use super::neighbor::{self, Neighbor};
-use super::{Conn, Speaker};
+use super::{Conn, Hold, Speaker};
 use crate::locrib::Ageing;
 use crate::session::{ConnId, DownReason, Negotiated, SessionInput, SessionOutput, StopCause};
 use crate::wire::route_refresh::{RefreshKind, RouteRefresh};
@@ -53,7 +54,7 @@ impl Speaker {
                 }
                 SessionOutput::Established { conn, negotiated } => self.on_established(at, conn, &negotiated),
                 SessionOutput::Down { reason } => {
-                    self.on_down(at);
+                    self.on_down(at, &reason);
                     why = Some(reason);
                 }
                 SessionOutput::Failed { reason } => why = Some(reason),
@@ -92,19 +93,25 @@ impl Speaker {
         neighbor.import = Some(Arc::clone(&import));
         neighbor.warned = Warned::default();
         let kind = neighbor::kind(negotiated, &neighbor.config);
-        self.tables.peer_up(neighbor.peer, negotiated.peer_router_id, kind, import);
-        self.tables.join(neighbor.peer, profile);
+        let actions = neighbor.keeping.up(self.now, negotiated);
+        let (peer, kept) = (neighbor.peer, neighbor.keeping.stale_until().is_some());
+        self.tables.peer_up(peer, negotiated.peer_router_id, kind, import);
+        self.tables.join(peer, profile);
+        self.age(at, actions);
+        if kept {
+            // What was kept is judged by the policies of now until it is said again.
+            self.tables.soft_in(peer);
+        }
     }
 
-    fn on_down(&mut self, at: usize) {
+    fn on_down(&mut self, at: usize, reason: &DownReason) {
         let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let keeps = neighbor.negotiated.take().is_some_and(|negotiated| reason.keeps_routes(&negotiated));
         neighbor.up = None;
-        neighbor.negotiated = None;
         neighbor.import = None;
+        let actions = neighbor.keeping.down(self.now, keeps);
         self.tables.peer_down(neighbor.peer);
-        for family in [AddressFamily::Ipv4, AddressFamily::Ipv6] {
-            self.tables.age(neighbor.peer, family, Ageing::Lose);
-        }
+        self.age(at, actions);
     }
 
     /// Takes an UPDATE; returns the number of prefixes in it.
@@ -122,9 +129,10 @@ impl Speaker {
                 }
                 if let Some(family) = report.end_of_rib {
                     neighbor.spoken[usize::from(family == AddressFamily::Ipv6)] = true;
-                    if self.tables.hold_exports.is_some() && self.all_have_spoken() {
-                        self.tables.hold_exports = None;
+                    if let Some(ageing) = neighbor.keeping.end_of_rib(family) {
+                        self.tables.age(neighbor.peer, family, ageing);
                     }
+                    self.end_holds();
                 }
                 if report.items > 0 && limited {
                     self.check_limit(at, out);
@@ -135,6 +143,49 @@ impl Speaker {
                 self.tell_session(at, SessionInput::Fail(notification), out);
                 0
             }
+        }
+    }
+
+    /// ROUTE-REFRESH of any kind. One for a family that is not in use is ignored (RFC 2918 §4), and told to people.
+    pub(super) fn on_refresh(&mut self, at: usize, refresh: RouteRefresh, out: &mut Vec<Output>) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let spoken = |family: &AddressFamily| neighbor.negotiated.as_ref().is_some_and(|n| n.families.contains(family));
+        let ignored = match (refresh.family.unicast().filter(spoken), refresh.kind) {
+            (Some(family), RefreshKind::Request) => return self.on_route_refresh(at, Some(family)),
+            (Some(family), RefreshKind::Begin) => match neighbor.keeping.refresh_begins(self.now, family) {
+                Begun::Marked => return self.tables.age(neighbor.peer, family, Ageing::Renew),
+                Begun::TooEarly => "before End-of-RIB (RFC 7313 §4)",
+            },
+            (Some(family), RefreshKind::End) => {
+                if let Some(ageing) = neighbor.keeping.refresh_ends(family) {
+                    return self.tables.age(neighbor.peer, family, ageing);
+                }
+                "without a beginning (RFC 7313 §4)"
+            }
+            (Some(_), RefreshKind::Unknown(_)) => return,
+            (None, _) => "of a family that is not in use",
+        };
+        if neighbor.faults.admit(self.now) {
+            let what = format!("ROUTE-REFRESH {ignored} ignored: {:?} of {}", refresh.kind, refresh.family);
+            out.push(Output::Event(Event::UpdateFault { neighbor: neighbor.key.clone(), what }));
+        }
+    }
+
+    /// Carries out what became of a neighbor's paths.
+    pub(super) fn age(&mut self, at: usize, actions: Actions) {
+        let Some(peer) = self.neighbors[at].as_ref().map(|neighbor| neighbor.peer) else { return };
+        for (family, ageing) in FAMILIES.into_iter().zip(actions) {
+            if let Some(ageing) = ageing {
+                self.tables.age(peer, family, ageing);
+            }
+        }
+    }
+
+    /// Nothing is kept of a neighbor that is not wanted.
+    pub(super) fn forget(&mut self, at: usize) {
+        if let Some(neighbor) = &mut self.neighbors[at] {
+            let actions = neighbor.keeping.drop_all();
+            self.age(at, actions);
         }
     }
 
@@ -156,11 +207,15 @@ impl Speaker {
                 let message = if message.is_empty() { self.config.shutdown_message.clone() } else { message };
                 let stop = SessionInput::Stop(StopCause::AdminShutdown { message });
                 self.tell_session(at, if enabled { SessionInput::Start } else { stop }, out);
+                if !enabled {
+                    self.forget(at);
+                }
             }
             Command::Reset { neighbor } => {
                 let Some(&at) = self.by_key.get(&neighbor) else { return };
                 let reset = StopCause::AdminReset { message: String::new() };
                 self.tell_session(at, SessionInput::Stop(reset), out);
+                self.forget(at);
                 self.start(at, out);
             }
             Command::SoftIn { neighbor } => {
@@ -222,7 +277,8 @@ impl Speaker {
         if std::mem::replace(&mut self.shutting_down, true) {
             return;
         }
-        self.tables.hold_exports = None;
+        self.hold = Hold::default();
+        self.hold.apply(&mut self.tables);
         self.tables.withdraw_local();
         for at in 0..self.neighbors.len() {
             self.hand_over(at);

@@ -90,7 +90,9 @@ pub(super) struct Tables {
     scan: Scan,
     pub(super) scratch: Scratch,
     /// Exports are held until then, or until told otherwise.
-    pub(super) hold_exports: Option<Instant>,
+    pub(super) hold_exports: bool,
+    /// The shared RIB is not told either: it goes by what an earlier run left (RFC 4724 §4.1).
+    pub(super) hold_rib: bool,
     urgent: [Vec<DestId>; 2],
     retired: Vec<PeerIndex>,
     turn: usize,
@@ -123,7 +125,8 @@ impl Tables {
             feed,
             scan: Scan::default(),
             scratch: Scratch::default(),
-            hold_exports: None,
+            hold_exports: false,
+            hold_rib: false,
             urgent: [Vec::new(), Vec::new()],
             retired: Vec::new(),
             turn: 0,
@@ -339,8 +342,10 @@ impl Tables {
     pub(super) fn run(&mut self, now: Instant, out: &mut Vec<Output>) -> bool {
         let mut more = self.scan_slice(SLICE);
         more |= self.run_aggregates();
-        more |= self.feed_rib(out);
-        if self.hold_exports.is_none() {
+        if !self.hold_rib {
+            more |= self.feed_rib(out);
+        }
+        if !self.hold_exports {
             more |= self.run_groups(now);
         }
         let idle = !more;
@@ -356,7 +361,7 @@ impl Tables {
     /// Readers are so far behind that no more should be taken in before they have caught up.
     pub(super) fn is_congested(&self) -> bool {
         const FAR: u64 = 1 << 16;
-        self.hold_exports.is_none()
+        !self.hold_exports
             && self
                 .groups
                 .iter()
@@ -427,7 +432,7 @@ impl Tables {
 
     /// Export has something to do that it may do.
     pub(super) fn has_export_work(&self) -> bool {
-        self.hold_exports.is_none()
+        !self.hold_exports
             && self
                 .groups
                 .iter()
@@ -438,7 +443,7 @@ impl Tables {
     /// When [`Self::run`] is due although nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let groups = self.groups.iter().flatten().filter_map(Group::deadline);
-        groups.chain(self.store.next_hops.deadline()).chain(self.hold_exports).min()
+        groups.chain(self.store.next_hops.deadline()).min()
     }
 
     fn free_tombs<F: InTables>(&mut self, idle: bool) {

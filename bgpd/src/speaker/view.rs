@@ -155,7 +155,7 @@ impl Speaker {
             if !missing.is_empty() {
                 notes.push(format!("the neighbor does not speak {}", missing.join(", ")));
             }
-            if self.tables.hold_exports.is_some() {
+            if self.tables.hold_exports {
                 notes
                     .push("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
             }

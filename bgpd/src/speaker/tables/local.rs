@@ -53,7 +53,7 @@ impl Tables {
 
     pub(super) fn tell_urgent<F: InTables>(&mut self) {
         let dests = std::mem::take(&mut self.urgent[F::AT]);
-        if !dests.is_empty() && self.hold_exports.is_none() {
+        if !dests.is_empty() && !self.hold_exports {
             for group in self.groups.iter_mut().flatten() {
                 let shard = F::shard_mut(&mut self.shards);
                 group.urgent(&mut ExportTables { shard, store: &mut self.store, peers: &self.peers }, &dests);
