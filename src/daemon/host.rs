@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
+use bgpd::speaker::message::LinkAddress;
 use fib_sync::host::{HostEvent, HostEvents, HostTable};
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
@@ -28,6 +29,7 @@ pub(super) struct Wires {
     pub(super) rib: RibHandle,
     pub(super) backends: Vec<BackendHandle>,
     pub(super) anycast: AnycastHandle,
+    pub(super) bgp: bgpd::io::Handle,
     pub(super) events: Events,
     /// True once the host's first dump has been told to the RIB.
     pub(super) synced: watch::Sender<bool>,
@@ -88,6 +90,9 @@ impl HostTask {
         for input in self.table.claim(vips) {
             self.wires.rib.urgent(input).await?;
         }
+        if *self.wires.synced.borrow() {
+            self.tell_addresses();
+        }
         Ok(())
     }
 
@@ -95,12 +100,14 @@ impl HostTask {
     async fn turn(&mut self, event: HostEvent, source: &mut HostEvents) -> Result<(), Gone> {
         let mut next = Some(event);
         let mut links_changed = false;
+        let mut addresses_changed = false;
         let mut taken = 0;
         let mut batches: Vec<RouteBatch> = Vec::new();
         while let Some(event) = next {
             taken += 1;
             links_changed |= matches!(event, HostEvent::Link(_) | HostEvent::LinkGone(_));
             let synced = event == HostEvent::Synced;
+            addresses_changed |= synced || matches!(event, HostEvent::Address { .. } | HostEvent::LinkGone(_));
             for input in self.on_event(event) {
                 match input {
                     // Routes of one source are gathered; order within a source is kept.
@@ -130,6 +137,9 @@ impl HostTask {
             next = if taken < EVENTS_PER_TURN { source.try_recv() } else { None };
         }
         self.flush(&mut batches).await?;
+        if addresses_changed && *self.wires.synced.borrow() {
+            self.tell_addresses();
+        }
         if links_changed { self.tell_statics().await } else { Ok(()) }
     }
 
@@ -162,6 +172,18 @@ impl HostTask {
             }
         }
         inputs
+    }
+
+    /// Tells the BGP speaker among which addresses it finds its own next hops. Those of services are not among them: they may be
+    /// at other sites as well.
+    fn tell_addresses(&self) {
+        let claimed = self.wires.claimed.borrow();
+        let own = |address: &IpNet| !claimed.iter().any(|vip| vip.contains(&address.addr()));
+        let addresses = self.table.links().flat_map(|(link, addresses)| {
+            let own = addresses.iter().copied().filter(own);
+            own.map(|address| LinkAddress { link: link.index.0, address })
+        });
+        self.wires.bgp.addresses(addresses.collect());
     }
 
     /// Tells people of a link that changed.

@@ -184,6 +184,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         rib: rib.clone(),
         backends: backends.clone(),
         anycast: anycast.clone(),
+        bgp: bgp.clone(),
         events: events.clone(),
         synced: synced_tx,
         claimed,

@@ -230,6 +230,9 @@ impl Carrier {
     /// Takes everything from the urgent lanes.
     fn urgent(self: &Rc<Self>) {
         let urgent = self.lanes.take();
+        if let Some(addresses) = urgent.addresses {
+            self.handle(Input::Addresses(addresses));
+        }
         if let Some(states) = urgent.reach {
             self.handle(Input::Reach(states));
         }

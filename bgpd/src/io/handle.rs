@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::lanes::Lanes;
 use crate::config::SpeakerConfig;
-use crate::speaker::message::{Command, Event, LocalBatch, NeighborKey, Query, Reply};
+use crate::speaker::message::{Command, Event, LinkAddress, LocalBatch, NeighborKey, Query, Reply};
 
 /// A wish and where its answer goes.
 #[derive(Debug)]
@@ -99,6 +99,12 @@ impl Handle {
     /// the latest counts. May be called from any thread.
     pub fn reach(&self, states: Vec<Reachability>) {
         self.lanes.put_reach(states);
+    }
+
+    /// Tells which addresses the host has: our own next hops are chosen among them. Never blocks; the last word counts. May be called
+    /// from any thread.
+    pub fn addresses(&self, addresses: Vec<LinkAddress>) {
+        self.lanes.put_addresses(addresses);
     }
 
     /// Carries out an operator's wish.

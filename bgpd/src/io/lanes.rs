@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use rib::message::{Reach, Reachability};
 use tokio::sync::Notify;
 
-use crate::speaker::message::{LocalBatch, LocalRoute};
+use crate::speaker::message::{LinkAddress, LocalBatch, LocalRoute};
 
 /// Pending changes, the latest per key, in the order the keys first came.
 #[derive(Debug)]
@@ -43,11 +43,12 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
     }
 }
 
-/// What was pending: our own routes and the state of next hops.
+/// What was pending: our own routes, the state of next hops, the host's addresses.
 #[derive(Debug, Default)]
 pub(super) struct Urgent {
     pub(super) local: Option<LocalBatch>,
     pub(super) reach: Option<Vec<Reachability>>,
+    pub(super) addresses: Option<Vec<LinkAddress>>,
 }
 
 /// The lanes, shared by the handles and the thread.
@@ -55,6 +56,7 @@ pub(super) struct Urgent {
 pub(super) struct Lanes {
     local: Mutex<Pending<IpNet, Option<Arc<LocalRoute>>>>,
     reach: Mutex<Pending<IpAddr, Option<Reach>>>,
+    addresses: Mutex<Option<Vec<LinkAddress>>>,
     /// Set after something was put, cleared before taking: looked at once per slice, where a lock would cost more.
     filled: AtomicBool,
     wake: Notify,
@@ -79,6 +81,11 @@ impl Lanes {
         self.announce();
     }
 
+    pub(super) fn put_addresses(&self, addresses: Vec<LinkAddress>) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses);
+        self.announce();
+    }
+
     fn announce(&self) {
         self.filled.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -92,6 +99,7 @@ impl Lanes {
         let changes = self.local.lock().unwrap_or_else(PoisonError::into_inner).take();
         let states = self.reach.lock().unwrap_or_else(PoisonError::into_inner).take();
         Urgent {
+            addresses: self.addresses.lock().unwrap_or_else(PoisonError::into_inner).take(),
             local: (!changes.is_empty()).then_some(LocalBatch { changes }),
             reach: (!states.is_empty())
                 .then(|| states.into_iter().map(|(addr, reach)| Reachability { addr, reach }).collect()),
