@@ -1,5 +1,6 @@
 //! Stories of whole speakers: what neighbors say, what others are told, what the RIB gets.
 
+mod borders;
 mod limits;
 mod oracle;
 mod originate;

@@ -52,6 +52,8 @@ pub(crate) struct Fake {
     /// It does not read.
     pub(crate) deaf: bool,
     up: bool,
+    /// AS numbers of four octets.
+    as4: bool,
 }
 
 pub(crate) struct Rig {
@@ -67,12 +69,29 @@ pub(crate) struct Rig {
     pub(crate) finished: bool,
     /// What neighbors offer of add-path, by place in the configuration; otherwise all that the configuration has use for.
     pub(crate) offers: BTreeMap<usize, Vec<(AddressFamily, AddPathMode)>>,
+    /// Neighbors, by place in the configuration, without AS numbers of four octets.
+    pub(crate) two_octets: BTreeSet<usize>,
+    /// Neighbors that take IPv6 next hops for IPv4 routes.
+    pub(crate) extended_next_hops: BTreeSet<usize>,
     out: Vec<Output>,
     next_conn: u64,
 }
 
+fn address(n: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, n))
+}
+
+fn address6(n: u8) -> IpAddr {
+    IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()))
+}
+
+/// The same, spoken to over IPv6.
+pub(crate) fn neighbor6(n: u8, asn: u32) -> NeighborConfig {
+    NeighborConfig { address: address6(n), ..neighbor(n, asn) }
+}
+
 pub(crate) fn neighbor(n: u8, asn: u32) -> NeighborConfig {
-    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, n));
+    let address = address(n);
     NeighborConfig {
         passive: true,
         families: vec![AddressFamily::Ipv4, AddressFamily::Ipv6],
@@ -149,7 +168,9 @@ pub(crate) fn update_with_ids(
     };
     let mut encoded = BytesMut::new();
     if !v4.is_empty() {
-        attributes.encode(&mut encoded, &EncodeContext { as4: true, peer: kind, plain: true });
+        let plain = matches!(attributes.next_hop, NextHopAttr::V4(_));
+        let p4 = Packing { plain, ..p4 };
+        attributes.encode(&mut encoded, &EncodeContext { as4: true, peer: kind, plain });
         update::encode_reach::<V4>(&encoded, &attributes.next_hop, v4, &p4, &mut buf).expect("fits");
     }
     encoded.clear();
@@ -180,6 +201,8 @@ impl Rig {
             events: Vec::new(),
             finished: false,
             offers: BTreeMap::new(),
+            two_octets: BTreeSet::new(),
+            extended_next_hops: BTreeSet::new(),
             out,
             next_conn: 0,
         }
@@ -199,7 +222,13 @@ impl Rig {
     pub(crate) fn connect(&mut self, at: usize) {
         let neighbor = &self.config.neighbors[at];
         let RemoteAs::Number(asn) = neighbor.remote_as else { panic!("tests name AS numbers") };
-        let kind = if asn == OUR_AS { PeerKind::Internal } else { PeerKind::External };
+        let member = |members: &crate::config::Confederation| members.members.contains(&asn);
+        let kind = match &self.config.confederation {
+            _ if asn == neighbor.local_asn.unwrap_or(OUR_AS) => PeerKind::Internal,
+            Some(confederation) if member(confederation) => PeerKind::Confed,
+            _ => PeerKind::External,
+        };
+        let as4 = !self.two_octets.contains(&at);
         let conn = ConnId::accepted(self.next_conn);
         self.next_conn += 1;
         let all = || neighbor.families.iter().map(|family| (*family, AddPathMode::Both)).collect();
@@ -227,11 +256,20 @@ impl Rig {
             refreshes: 0,
             deaf: false,
             up: true,
+            as4,
         };
-        let IpAddr::V4(router_id) = neighbor.address else { panic!("tests use IPv4 transport") };
+        let (router_id, local) = match neighbor.address {
+            IpAddr::V4(address) => (address, "10.0.0.100:179"),
+            IpAddr::V6(address) => (Ipv4Addr::new(10, 0, 0, address.octets()[15]), "[2001:db8::100]:179"),
+        };
         let mut capabilities: Vec<Capability> =
             neighbor.families.iter().map(|family| Capability::MultiProtocol((*family).into())).collect();
-        capabilities.extend([Capability::RouteRefresh, Capability::FourOctetAs(asn), Capability::ExtendedMessages]);
+        capabilities.extend([Capability::RouteRefresh, Capability::ExtendedMessages]);
+        capabilities.extend(as4.then_some(Capability::FourOctetAs(asn)));
+        if self.extended_next_hops.contains(&at) {
+            let list = vec![(crate::wire::AfiSafi::IPV4_UNICAST, crate::wire::family::AFI_IPV6)];
+            capabilities.push(Capability::ExtendedNextHop(list));
+        }
         if !offers.is_empty() {
             capabilities
                 .push(Capability::AddPath(offers.iter().map(|(family, mode)| ((*family).into(), *mode)).collect()));
@@ -242,7 +280,7 @@ impl Rig {
             None => self.fakes.push(fake),
         }
         let remote = SocketAddr::new(neighbor.address, 40_000);
-        let local = "10.0.0.100:179".parse().expect("an address");
+        let local = local.parse().expect("an address");
         self.input(Input::Accepted { conn, remote, local, interface: None });
         let mut octets = BytesMut::from(&open.to_bytes()[..]);
         octets.extend_from_slice(&header::keepalive());
@@ -258,7 +296,8 @@ impl Rig {
     }
 
     fn at(&self, n: u8) -> usize {
-        self.fakes.iter().position(|f| f.address == IpAddr::V4(Ipv4Addr::new(10, 0, 0, n))).expect("a known neighbor")
+        let addresses = [address(n), address6(n)];
+        self.fakes.iter().position(|f| addresses.contains(&f.address)).expect("a known neighbor")
     }
 
     pub(crate) fn fake(&mut self, n: u8) -> &mut Fake {
@@ -466,7 +505,7 @@ impl Fake {
         if let Some(unreach) = scan.mp_unreach {
             self.withdrawn(unreach.family.unicast().expect("a known family"), unreach.nlri);
         }
-        let context = DecodeContext::new(self.kind);
+        let context = DecodeContext { as4: self.as4, extended_next_hop: true, ..DecodeContext::new(self.kind) };
         if !body.nlri.is_empty() {
             let decoded = attr::decode(&scan, &context, Target::Plain).expect("attributes without fault");
             assert!(decoded.discarded.is_empty(), "{:?}", decoded.discarded);

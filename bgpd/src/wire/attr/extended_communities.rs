@@ -1,11 +1,11 @@
-//! EXTENDED COMMUNITIES (RFC 4360; RFC 7606 §7.14). Non-transitive ones (RFC 4360 §2, bit T) stay within the AS.
+//! EXTENDED COMMUNITIES (RFC 4360; RFC 7606 §7.14).
 
 use bytes::BytesMut;
 
 use super::decode::{DecodeContext, Draft};
 use super::encode::{EncodeContext, put_list};
 use super::table::Malformed;
-use super::{PathAttributes, PeerKind, code};
+use super::{PathAttributes, code};
 
 /// Bit T of the high type octet: not transitive across ASes.
 pub(super) const NON_TRANSITIVE: u8 = 0x40;
@@ -20,13 +20,8 @@ pub(super) fn decode(value: &[u8], _: &DecodeContext, draft: &mut Draft) -> Resu
     }
 }
 
-pub(super) fn encode(attributes: &PathAttributes, context: &EncodeContext, buf: &mut BytesMut) {
-    let list = &attributes.extended_communities;
+/// Whether non-transitive ones leave the AS is for export: a route server passes them on (RFC 7947 §2.2.4).
+pub(super) fn encode(attributes: &PathAttributes, _: &EncodeContext, buf: &mut BytesMut) {
     let flags = attributes.partial.flags(code::EXTENDED_COMMUNITIES);
-    if context.peer == PeerKind::External && list.iter().any(|community| community[0] & NON_TRANSITIVE != 0) {
-        let leaving: Vec<[u8; 8]> = list.iter().filter(|c| c[0] & NON_TRANSITIVE == 0).copied().collect();
-        put_list(flags, code::EXTENDED_COMMUNITIES, &leaving, |community| *community, buf);
-    } else {
-        put_list(flags, code::EXTENDED_COMMUNITIES, list, |community| *community, buf);
-    }
+    put_list(flags, code::EXTENDED_COMMUNITIES, &attributes.extended_communities, |community| *community, buf);
 }
