@@ -15,7 +15,9 @@
 mod carrier;
 mod connection;
 mod handle;
+mod keys;
 mod lanes;
+mod options;
 mod socket;
 #[cfg(test)]
 mod tests;
