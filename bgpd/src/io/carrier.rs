@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use tokio::task::{AbortHandle, spawn_local};
 use tracing::{debug, error, info, warn};
 
 use super::handle::{Request, RequestError, Tally, count};
+use super::keys::Keys;
 use super::lanes::Lanes;
-use super::{IoConfig, RibSink, connection, socket};
+use super::{IoConfig, RibSink, connection, discover, options, socket};
 use crate::config::SpeakerConfig;
 use crate::session::ConnId;
 use crate::speaker::message::{Command, Event, Input, Output, Query, Reply};
@@ -33,8 +35,14 @@ const PAUSED_WORK_EVERY: Duration = Duration::from_millis(100);
 /// then end the sessions, which is the truth.
 const RIB_BACKLOG_MAX: usize = 4096;
 
-/// Connections of strangers that the speaker is shown per second, so that it can report them.
-const STRANGERS_PER_SECOND: u32 = 4;
+/// Refused connections that are reported per second.
+const REFUSALS_PER_SECOND: u32 = 4;
+
+/// Connections that one address may have open, those being closed included. A session needs two.
+const CONNECTIONS_PER_NEIGHBOR: u32 = 16;
+
+/// An accept that fails again and again is reported so often.
+const ACCEPT_REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Wait after an accept that failed for lack of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -63,6 +71,8 @@ pub(super) struct Link {
     pub(super) close: Notify,
     /// To be closed as soon as everything is sent.
     pub(super) closing: Cell<bool>,
+    /// Who made it, if it was accepted.
+    pub(super) peer: Option<IpAddr>,
     /// No more: the speaker has been told.
     pub(super) gone: Cell<bool>,
     /// The task that dials, then the one that reads.
@@ -88,8 +98,6 @@ pub(super) struct Carrier {
 struct State {
     speaker: Speaker,
     links: HashMap<ConnId, Rc<Link>>,
-    /// Time to live for connections from each neighbor.
-    neighbors: HashMap<IpAddr, Option<u8>>,
     inbox: mpsc::Receiver<Request>,
     events: broadcast::Sender<Event>,
     rib: RibSink,
@@ -97,7 +105,12 @@ struct State {
     rib_gone: bool,
     armed: Option<Instant>,
     accepted: u64,
-    strangers: (Instant, u32),
+    reported: (Instant, u32),
+    keys: Keys,
+    /// Open connections that were accepted, by peer.
+    crowd: HashMap<IpAddr, u32>,
+    /// Tasks that look for neighbors, by interface.
+    searches: HashMap<Arc<str>, AbortHandle>,
     outputs: Vec<Output>,
     scratch: BytesMut,
     shutting_down: bool,
@@ -113,12 +126,14 @@ pub(super) fn now() -> Instant {
 pub(super) async fn run(parts: Parts) {
     let Parts { speaker, io, rib, listeners, lanes, counters, inbox, events } = parts;
     let mut outputs = Vec::new();
-    let neighbors = neighbors_of(&speaker);
+    let keys = Keys::new(&listeners).unwrap_or_else(|error| {
+        error!(%error, "cannot hold the listening sockets: neighbors with a password cannot connect to us");
+        Keys::default()
+    });
     let speaker = Speaker::new(now(), speaker, &mut outputs);
     let state = State {
         speaker,
         links: HashMap::new(),
-        neighbors,
         inbox,
         events,
         rib,
@@ -126,7 +141,10 @@ pub(super) async fn run(parts: Parts) {
         rib_gone: false,
         armed: None,
         accepted: 0,
-        strangers: (now(), 0),
+        reported: (now(), 0),
+        keys,
+        crowd: HashMap::new(),
+        searches: HashMap::new(),
         outputs,
         scratch: BytesMut::new(),
         shutting_down: false,
@@ -141,6 +159,8 @@ pub(super) async fn run(parts: Parts) {
         rib_room: Notify::new(),
         finished: Notify::new(),
     });
+    carrier.state.borrow_mut().protect_listeners();
+    carrier.search();
     carrier.dispatch();
     for listener in listeners {
         spawn_local(Rc::clone(&carrier).accept(listener));
@@ -151,10 +171,6 @@ pub(super) async fn run(parts: Parts) {
     spawn_local(Rc::clone(&carrier).request_lane());
     carrier.finished.notified().await;
     carrier.last_octets().await;
-}
-
-fn neighbors_of(config: &SpeakerConfig) -> HashMap<IpAddr, Option<u8>> {
-    config.neighbors.iter().map(|neighbor| (neighbor.address, socket::ttl(config, neighbor))).collect()
 }
 
 impl Carrier {
@@ -186,7 +202,7 @@ impl Carrier {
     /// The speaker is told once.
     pub(super) fn lost(self: &Rc<Self>, conn: ConnId, link: &Link) {
         if !link.gone.replace(true) {
-            self.state.borrow_mut().links.remove(&conn);
+            self.state.borrow_mut().forget(conn, link);
             link.wake.notify_one();
             if let Some(task) = link.task.borrow_mut().take() {
                 task.abort();
@@ -250,12 +266,15 @@ impl Carrier {
         // Whoever asked may have gone: then nobody needs the answer.
         match request {
             Request::Query(query, answer) => {
-                let reply = self.state.borrow().speaker.view(now(), &query);
+                let state = self.state.borrow();
+                let mut reply = state.speaker.view(now(), &query);
+                state.annotate(&mut reply);
                 let _ = answer.send(reply);
             }
             Request::Configure(config, answer) => {
-                self.state.borrow_mut().neighbors = neighbors_of(&config);
                 self.handle(Input::Configure(config));
+                self.state.borrow_mut().protect_listeners();
+                self.search();
                 let _ = answer.send(());
             }
             Request::Command(command, answer) => {
@@ -306,10 +325,12 @@ impl Carrier {
         let mut outputs = std::mem::take(&mut state.outputs);
         for output in outputs.drain(..) {
             match output {
-                Output::Connect { conn, remote, local, interface: _, protection } => {
+                Output::Connect { conn, remote, local, interface, protection } => {
                     let link = Rc::new(Link::default());
                     state.links.insert(conn, Rc::clone(&link));
-                    let dial = connection::dial(Rc::clone(self), conn, Rc::clone(&link), remote, local, protection.ttl);
+                    let link_of_dial = Rc::clone(&link);
+                    let carrier = Rc::clone(self);
+                    let dial = connection::dial(carrier, conn, link_of_dial, remote, local, interface, protection);
                     *link.task.borrow_mut() = Some(spawn_local(dial).abort_handle());
                 }
                 Output::Close { conn } => {
@@ -447,16 +468,45 @@ impl Carrier {
         self.shut_down();
     }
 
+    /// Looks for neighbors on the interfaces that want it, and no longer on others.
+    fn search(self: &Rc<Self>) {
+        let state = &mut *self.state.borrow_mut();
+        let wanted = state.speaker.searched();
+        state.searches.retain(|name, task| {
+            let keep = wanted.contains(name) && !task.is_finished();
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for name in wanted {
+            let carrier = Rc::clone(self);
+            let task = || spawn_local(discover::run(carrier, Arc::clone(&name))).abort_handle();
+            state.searches.entry(Arc::clone(&name)).or_insert_with(task);
+        }
+    }
+
+    /// A neighbor was found, or its link is down. Its password is demanded before it is dialled.
+    pub(super) fn found(self: &Rc<Self>, input: Input) {
+        self.handle(input);
+        self.state.borrow_mut().protect_listeners();
+    }
+
     async fn accept(self: Rc<Self>, listener: std::net::TcpListener) {
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return error!(%error, "cannot accept BGP connections"),
         };
+        let mut reported: Option<Instant> = None;
         loop {
             match listener.accept().await {
                 Ok((stream, remote)) => self.accepted(stream, remote),
                 Err(error) => {
-                    warn!(%error, "cannot accept a BGP connection; trying again");
+                    // No file descriptor or no memory is left: what waits is accepted when there is.
+                    if reported.is_none_or(|at| now() >= at + ACCEPT_REPORT_EVERY) {
+                        warn!(%error, "cannot accept BGP connections; trying again");
+                        reported = Some(now());
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -465,28 +515,42 @@ impl Carrier {
     }
 
     fn accepted(self: &Rc<Self>, stream: TcpStream, remote: SocketAddr) {
-        let (known, conn) = {
-            let state = &mut *self.state.borrow_mut();
-            let known = state.neighbors.get(&remote.ip()).copied();
-            if known.is_none() {
-                count(&self.counters.strangers, 1);
-                if !state.may_report_stranger(now()) {
-                    return;
-                }
-            } else {
-                count(&self.counters.accepted, 1);
-            }
-            state.accepted += 1;
-            (known, ConnId::accepted(state.accepted))
+        let peer = remote.ip().to_canonical();
+        let interface = match remote {
+            SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => options::name_of(v6.scope_id()).map(Arc::from),
+            _ => None,
         };
-        if let Err(error) = socket::options(&SockRef::from(&stream), remote, known.flatten()) {
-            return debug!(%remote, %error, "connection lost before it began");
-        }
+        let conn = {
+            let state = &mut *self.state.borrow_mut();
+            let Some(protection) = state.speaker.protection(peer, interface.as_ref()) else {
+                count(&self.counters.strangers, 1);
+                reset(stream);
+                return state.report_stranger(peer);
+            };
+            if state.crowd.get(&peer).is_some_and(|open| *open >= CONNECTIONS_PER_NEIGHBOR) {
+                count(&self.counters.crowded, 1);
+                return reset(stream);
+            }
+            let demanded = protection.password.as_ref().is_none_or(|password| state.keys.demands(peer, password));
+            let checked = if demanded { socket::accepted(&stream, remote, &protection) } else { Err(unsigned()) };
+            if let Err(error) = checked {
+                count(&self.counters.unprotected, 1);
+                reset(stream);
+                if state.may_report() {
+                    warn!(peer = %peer, %error, "a neighbor's connection refused");
+                }
+                return;
+            }
+            count(&self.counters.accepted, 1);
+            *state.crowd.entry(peer).or_default() += 1;
+            state.accepted += 1;
+            ConnId::accepted(state.accepted)
+        };
         let local = stream.local_addr().unwrap_or_else(|_| socket::unspecified(remote));
-        let link = Rc::new(Link::default());
+        let link = Rc::new(Link { peer: Some(peer), ..Link::default() });
         self.start(conn, &link, stream);
         self.state.borrow_mut().links.insert(conn, link);
-        self.handle(Input::Accepted { conn, remote, local, interface: None });
+        self.handle(Input::Accepted { conn, remote, local, interface });
     }
 
     /// Starts the tasks of a connection that stands.
@@ -508,14 +572,74 @@ impl Carrier {
 }
 
 impl State {
-    fn may_report_stranger(&mut self, now: Instant) -> bool {
-        let (since, shown) = &mut self.strangers;
+    fn forget(&mut self, conn: ConnId, link: &Link) {
+        self.links.remove(&conn);
+        if let Some(peer) = link.peer
+            && let Some(open) = self.crowd.get_mut(&peer)
+        {
+            *open -= 1;
+            if *open == 0 {
+                self.crowd.remove(&peer);
+            }
+        }
+    }
+
+    /// A few per second; the counters know of all.
+    fn may_report(&mut self) -> bool {
+        let now = now();
+        let (since, shown) = &mut self.reported;
         if now.duration_since(*since) >= Duration::from_secs(1) {
             (*since, *shown) = (now, 0);
         }
         *shown += 1;
-        *shown <= STRANGERS_PER_SECOND
+        *shown <= REFUSALS_PER_SECOND
     }
+
+    fn report_stranger(&mut self, remote: IpAddr) {
+        if self.may_report() {
+            let event = Event::UnknownPeer { remote };
+            log(&event);
+            // No subscriber is no error.
+            let _ = self.events.send(event);
+        }
+    }
+
+    /// The listening sockets demand what the speaker's neighbors are protected by.
+    fn protect_listeners(&mut self) {
+        self.keys.set_gtsm(self.speaker.has_ttl_security());
+        self.keys.set(&self.speaker.passwords());
+    }
+
+    /// What only the carrier knows of a neighbor.
+    fn annotate(&self, reply: &mut Reply) {
+        let Reply::Neighbors(views) = reply else { return };
+        for view in views {
+            let Some(address) = view.address else { continue };
+            let protection = self.speaker.protection(address, view.key.interface());
+            let signed = protection.is_some_and(|protection| protection.password.is_some());
+            if let (true, Some(error)) = (signed, self.keys.failure(address)) {
+                view.notes.push(format!("its connections are refused: the TCP-MD5 password cannot be set: {error}"));
+            }
+            if !signed && self.keys.demands_any(address) {
+                view.notes.push(
+                    "its connections have to be signed (TCP-MD5): it has no password, but a range that it is in has"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+}
+
+/// The error of a connection that no listening socket has demanded the right key of.
+fn unsigned() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "its TCP-MD5 password could not be demanded when it connected")
+}
+
+/// Refuses a connection without a word (no FIN: the other end learns at once, and nothing of it stays here).
+fn reset(stream: TcpStream) {
+    // An ordinary close will do as well.
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    drop(stream);
 }
 
 /// One line per transition, none per route.

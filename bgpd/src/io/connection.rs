@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
@@ -13,10 +14,11 @@ use tokio::time::timeout;
 
 use super::carrier::{Carrier, Link};
 use super::handle::count;
+use super::options;
 use super::socket::{self, NOTSENT_LOWAT};
 use crate::session::ConnId;
 use crate::speaker::Progress;
-use crate::speaker::message::Input;
+use crate::speaker::message::{Input, Protection};
 
 /// Octets pulled from the speaker at once: as much as the socket takes unsent.
 const CHUNK: usize = NOTSENT_LOWAT as usize;
@@ -50,6 +52,18 @@ impl Drop for Counted {
     }
 }
 
+/// Where to dial: a link-local address gets the scope that its interface has now.
+fn at(remote: SocketAddr, interface: Option<&str>) -> io::Result<SocketAddr> {
+    let scope = match (remote, interface) {
+        (SocketAddr::V6(v6), Some(name)) if v6.ip().is_unicast_link_local() => Some(
+            options::index_of(name)
+                .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no interface {name}")))?,
+        ),
+        _ => None,
+    };
+    Ok(socket::scoped(remote, scope))
+}
+
 /// Makes the connection that the speaker asked for.
 pub(super) async fn dial(
     carrier: Rc<Carrier>,
@@ -57,11 +71,14 @@ pub(super) async fn dial(
     link: Rc<Link>,
     remote: SocketAddr,
     local: Option<IpAddr>,
-    ttl: Option<u8>,
+    interface: Option<Arc<str>>,
+    protection: Protection,
 ) {
     let limit = carrier.io.connect_timeout;
-    let stood = match socket::dial(remote, local, ttl) {
-        Ok(socket) => timeout(limit, socket.connect(remote))
+    let stood = match at(remote, interface.as_deref())
+        .and_then(|remote| socket::dial(remote, local, &protection).map(|socket| (remote, socket)))
+    {
+        Ok((remote, socket)) => timeout(limit, socket.connect(remote))
             .await
             .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {limit:?}")))),
         Err(error) => Err(match local {

@@ -37,6 +37,10 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections refused because they came from no neighbor.
     pub strangers: u64,
+    /// Connections refused because their neighbor has too many open.
+    pub crowded: u64,
+    /// Connections of neighbors refused because they were not protected as configured (TCP-MD5, GTSM).
+    pub unprotected: u64,
     /// Connections of ours that stood.
     pub connected: u64,
     /// Connections of ours that could not be made.
@@ -54,6 +58,8 @@ pub struct Counters {
 pub(super) struct Tally {
     pub(super) accepted: AtomicU64,
     pub(super) strangers: AtomicU64,
+    pub(super) crowded: AtomicU64,
+    pub(super) unprotected: AtomicU64,
     pub(super) connected: AtomicU64,
     pub(super) connect_failed: AtomicU64,
     pub(super) octets_in: AtomicU64,
@@ -149,10 +155,22 @@ impl Handle {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Tally { accepted, strangers, connected, connect_failed, octets_in, octets_out, rib_full } = &*self.counters;
+        let Tally {
+            accepted,
+            strangers,
+            crowded,
+            unprotected,
+            connected,
+            connect_failed,
+            octets_in,
+            octets_out,
+            rib_full,
+        } = &*self.counters;
         Counters {
             accepted: read(accepted),
             strangers: read(strangers),
+            crowded: read(crowded),
+            unprotected: read(unprotected),
             connected: read(connected),
             connect_failed: read(connect_failed),
             octets_in: read(octets_in),

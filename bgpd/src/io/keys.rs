@@ -36,12 +36,14 @@ impl Keys {
     }
 
     fn put(&self, range: IpNet, key: Option<&Secret>) -> io::Result<()> {
-        self.of_family(range).try_for_each(|listener| options::md5_key(listener.as_fd(), range, key.map(Secret::expose)))
+        self.of_family(range)
+            .try_for_each(|listener| options::md5_key(listener.as_fd(), range, key.map(Secret::expose)))
     }
 
     /// Makes the listening sockets demand exactly these keys.
     pub(super) fn set(&mut self, wanted: &BTreeMap<IpNet, Secret>) {
-        let gone: Vec<IpNet> = self.set.keys().chain(self.failed.keys()).copied().filter(|at| !wanted.contains_key(at)).collect();
+        let gone: Vec<IpNet> =
+            self.set.keys().chain(self.failed.keys()).copied().filter(|at| !wanted.contains_key(at)).collect();
         for range in gone {
             if let Err(error) = self.put(range, None) {
                 tracing::warn!(%range, %error, "cannot take a TCP-MD5 key back");

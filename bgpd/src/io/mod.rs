@@ -14,6 +14,7 @@
 
 mod carrier;
 mod connection;
+mod discover;
 mod handle;
 mod keys;
 mod lanes;

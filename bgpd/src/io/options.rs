@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::IpNet;
 use libc::{c_int, c_void, socklen_t};
+use tokio::io::unix::AsyncFd;
 
 /// Longest TCP-MD5 key the kernel takes.
 pub(super) const MD5_KEY_MAX: usize = libc::TCP_MD5SIG_MAXKEYLEN;
@@ -156,6 +157,15 @@ pub(super) fn join_link_changes(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &libc::RTNLGRP_LINK)
 }
 
+/// `socket` in the care of the runtime's poll.
+pub(super) fn watch(socket: socket2::Socket) -> io::Result<AsyncFd<socket2::Socket>> {
+    // SAFETY: a `Socket` keeps one and the same descriptor open for as long as it lives, and the `AsyncFd` owns it.
+    #[allow(unsafe_code)]
+    unsafe {
+        AsyncFd::register(socket).map_err(io::Error::from)
+    }
+}
+
 /// A packet of a raw ICMPv6 socket.
 pub(super) struct Packet {
     /// Octets of the message.
@@ -173,7 +183,8 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Pack
     let mut slice = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     // SAFETY: all-zero octets are valid values of both.
     #[allow(unsafe_code)]
-    let (mut from, mut header): (libc::sockaddr_in6, libc::msghdr) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let (mut from, mut header): (libc::sockaddr_in6, libc::msghdr) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
     header.msg_name = (&raw mut from).cast();
     header.msg_namelen = size_of::<libc::sockaddr_in6>() as socklen_t;
     header.msg_iov = &raw mut slice;
@@ -215,7 +226,8 @@ mod tests {
 
     /// Dials with a key for `to`'s host and says whether the handshake was done.
     fn dials(to: SocketAddr, key: Option<&str>) -> bool {
-        let socket = socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None).expect("socket");
+        let socket =
+            socket2::Socket::new(socket2::Domain::for_address(to), socket2::Type::STREAM, None).expect("socket");
         md5_key(socket.as_fd(), to.ip().into(), key).expect("key");
         socket.connect_timeout(&to.into(), Duration::from_millis(300)).is_ok()
     }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::Error;
-use crate::config::{NeighborConfig, RemoteAs, SpeakerConfig};
+use super::{Error, options};
+use crate::speaker::message::Protection;
 
 /// Octets the kernel may hold that are not sent yet: what is beyond stays in the speaker, where a newer route replaces an older
 /// one instead of queueing behind it. Two loopback segments or twenty Ethernet ones: enough to keep a line busy.
@@ -41,19 +42,73 @@ fn try_listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// A socket to dial with, bound to `local` if one is given.
-pub(super) fn dial(remote: SocketAddr, local: Option<IpAddr>, ttl: Option<u8>) -> io::Result<tokio::net::TcpSocket> {
+/// Reads after "cannot connect: ".
+fn because(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+/// `address` with the scope it needs if it is link-local (RFC 4007 §6).
+pub(super) fn scoped(address: SocketAddr, scope: Option<u32>) -> SocketAddr {
+    match (address, scope) {
+        (SocketAddr::V6(mut v6), Some(scope)) if v6.ip().is_unicast_link_local() => {
+            v6.set_scope_id(scope);
+            v6.into()
+        }
+        (address, _) => address,
+    }
+}
+
+/// A socket to dial with, bound to `local` if one is given. `remote` has its scope.
+pub(super) fn dial(
+    remote: SocketAddr,
+    local: Option<IpAddr>,
+    protection: &Protection,
+) -> io::Result<tokio::net::TcpSocket> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    options(&SockRef::from(&socket), remote, ttl)?;
+    protect(&SockRef::from(&socket), remote, protection)?;
     if let Some(local) = local {
-        socket.bind(&SocketAddr::new(local, 0).into())?;
+        let scope = if let SocketAddr::V6(v6) = remote { Some(v6.scope_id()) } else { None };
+        socket.bind(&scoped(SocketAddr::new(local, 0), scope).into())?;
     }
     Ok(tokio::net::TcpSocket::from_std_stream(socket.into()))
 }
 
+/// A connection that a neighbor has made to us; an error if it must not be used.
+pub(super) fn accepted(stream: &tokio::net::TcpStream, remote: SocketAddr, protection: &Protection) -> io::Result<()> {
+    // Its first packet came before we could ask for a TTL: only the packet itself can tell.
+    if let Some(least) = least_ttl(protection) {
+        let came = options::syn_ttl(stream.as_fd())?;
+        if came.is_none_or(|ttl| ttl < least) {
+            let came = came.map_or("an unknown TTL".to_owned(), |ttl| format!("TTL {ttl}"));
+            let text = format!("its first packet came with {came}, less than {least} (ttl_security, RFC 5082)");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+    }
+    protect(&SockRef::from(stream), remote, protection)
+}
+
+/// The least TTL that GTSM admits.
+fn least_ttl(protection: &Protection) -> Option<u8> {
+    // RFC 5082 §3: 255 less the routers passed; directly connected is one hop.
+    protection.hops_max.map(|hops| 255 - hops.saturating_sub(1))
+}
+
+fn protect(socket: &SockRef<'_>, remote: SocketAddr, protection: &Protection) -> io::Result<()> {
+    if let Some(password) = &protection.password {
+        // Also on accepted sockets: one that was waiting to be accepted while the password changed holds the old one.
+        options::md5_key(socket.as_fd(), remote.ip().into(), Some(password.expose()))
+            .map_err(|error| because("cannot set the TCP-MD5 password", &error))?;
+    }
+    if let Some(least) = least_ttl(protection) {
+        options::min_ttl(socket.as_fd(), remote.is_ipv4(), least)
+            .map_err(|error| because("cannot set the TTL demanded (ttl_security)", &error))?;
+    }
+    common(socket, remote, protection.ttl)
+}
+
 /// What every connection gets, ours and theirs.
-pub(super) fn options(socket: &SockRef<'_>, remote: SocketAddr, ttl: Option<u8>) -> io::Result<()> {
+pub(super) fn common(socket: &SockRef<'_>, remote: SocketAddr, ttl: Option<u8>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
     if remote.is_ipv4() {
@@ -63,16 +118,6 @@ pub(super) fn options(socket: &SockRef<'_>, remote: SocketAddr, ttl: Option<u8>)
         socket.set_tclass_v6(TOS)?;
         ttl.map_or(Ok(()), |ttl| socket.set_unicast_hops_v6(ttl.into()))
     }
-}
-
-/// The time to live towards a neighbor: 1 keeps an external session on the link, `None` is the host's own.
-pub(super) fn ttl(config: &SpeakerConfig, neighbor: &NeighborConfig) -> Option<u8> {
-    let external = match neighbor.remote_as {
-        RemoteAs::Number(asn) => asn != neighbor.local_asn.unwrap_or(config.asn),
-        RemoteAs::External => true,
-        RemoteAs::Internal => false,
-    };
-    external.then(|| neighbor.multihop.unwrap_or(1))
 }
 
 /// The unspecified address of `address`' family.

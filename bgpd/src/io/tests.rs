@@ -13,9 +13,12 @@ use rib::message::{Reach, Reachability};
 use rib::{AddressFamily, Metric, Protocol};
 use tokio::sync::mpsc;
 
+mod security;
+
 use super::lanes::Lanes;
 use super::*;
 use crate::config::{NeighborConfig, PolicyRef, RemoteAs};
+use crate::speaker::Speaker;
 use crate::speaker::message::{Command, Event, LocalBatch, LocalRoute, Query, Reply, SessionState};
 use crate::wire::attr::Origin;
 use crate::wire::header::{self, MessageType};
@@ -487,7 +490,10 @@ fn only_direct_external_neighbors_are_kept_on_the_link() {
         (NeighborConfig { remote_as: RemoteAs::Number(64501), local_asn: Some(64999), ..base }, Some(1)),
     ];
     for (neighbor, ttl) in rows {
-        assert_eq!(socket::ttl(&us, &neighbor), ttl, "{neighbor:?}");
+        let config = SpeakerConfig { neighbors: vec![neighbor.clone()], ..us.clone() };
+        let speaker = Speaker::new(Instant::now(), config, &mut Vec::new());
+        let protection = speaker.protection(neighbor.address, None).unwrap();
+        assert_eq!(protection.ttl, ttl, "{neighbor:?}");
     }
 }
 
@@ -496,7 +502,7 @@ fn every_connection_gets_its_options() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let socket = socket2::SockRef::from(&stream);
-    socket::options(&socket, stream.peer_addr().unwrap(), Some(1)).unwrap();
+    socket::common(&socket, stream.peer_addr().unwrap(), Some(1)).unwrap();
     assert!(socket.tcp_nodelay().unwrap());
     assert_eq!(socket.ttl_v4().unwrap(), 1);
     assert_eq!(socket.tos_v4().unwrap(), 0xC0);

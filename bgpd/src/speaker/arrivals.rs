@@ -1,16 +1,55 @@
-//! Whom a connection belongs to, and neighbors that are found on an interface.
+//! Whom a connection belongs to: configured neighbors, those that come out of a range, and those found on an interface.
+//!
+//! A neighbor out of a range is made when it connects and forgotten when it has been away for a while, so that its number and
+//! its place in the tables serve the next one. How an interface is searched is the carrier's business.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::Speaker;
-use super::message::{NeighborKey, Output, Protection};
-use super::neighbor;
+use ipnet::IpNet;
+
+use super::message::{Event, NeighborKey, Output, Protection, SessionState};
+use super::neighbor::{self, Neighbor};
+use super::{Conn, Speaker};
+use crate::config::{NeighborConfig, NeighborRange, Secret, SpeakerConfig};
+use crate::session::{ConnId, SessionConfig, SessionInput, StopCause};
+
+/// A neighbor out of a range that has been away for so long is forgotten.
+const LINGER: Duration = Duration::from_secs(60);
+
+/// What the session with a neighbor needs; one that is to be found on an interface is dialled where it was found.
+pub(super) fn session_config(
+    speaker: &SpeakerConfig,
+    config: &NeighborConfig,
+    found: Option<(Ipv6Addr, u32)>,
+    number: u32,
+) -> SessionConfig {
+    let mut session = SessionConfig::of(speaker, config, number);
+    if config.address.is_unspecified() {
+        match found {
+            Some((address, _)) => session.remote = SocketAddr::new(address.into(), config.port),
+            None => session.passive = true,
+        }
+    }
+    session
+}
+
+/// A neighbor out of a range.
+pub(super) fn of_template(range: &NeighborRange, address: IpAddr, interface: Option<Arc<str>>) -> NeighborConfig {
+    NeighborConfig { address, interface, passive: true, ..range.template.clone() }
+}
+
+/// The range that `address` belongs to: the longest.
+pub(super) fn range_of(speaker: &SpeakerConfig, address: IpAddr) -> Option<&NeighborRange> {
+    let holding = speaker.ranges.iter().filter(|range| range.range.contains(&address));
+    holding.max_by_key(|range| range.range.prefix_len())
+}
 
 impl Speaker {
     /// The neighbor that a connection from `address` belongs to. `interface` is where it came in if the address is link-local.
-    pub(super) fn from(&self, address: IpAddr, interface: Option<&Arc<str>>) -> Option<usize> {
-        let address = address.to_canonical();
+    fn from(&self, address: IpAddr, interface: Option<&Arc<str>>) -> Option<usize> {
         let named = self.by_key.get(&NeighborKey::of(address, interface));
         let found = || match (address, interface) {
             // Whoever speaks on the interface of an unnumbered neighbor is that neighbor.
@@ -22,24 +61,189 @@ impl Speaker {
         named.or_else(found).copied()
     }
 
-    /// How a connection from there has to be protected; `None` if nobody is expected from there.
+    /// How a connection from there has to be protected; `None` if nobody is expected from there now.
     #[must_use]
     pub fn protection(&self, address: IpAddr, interface: Option<&Arc<str>>) -> Option<Protection> {
-        let neighbor = self.neighbors[self.from(address, interface)?].as_ref()?;
-        Some(neighbor::protection(&self.config, &neighbor.config))
+        let address = address.to_canonical();
+        if let Some(at) = self.from(address, interface) {
+            let neighbor = self.neighbors[at].as_ref()?;
+            return Some(neighbor::protection(&self.config, &neighbor.config));
+        }
+        let range = range_of(&self.config, address).filter(|range| self.has_room(range))?;
+        Some(neighbor::protection(&self.config, &range.template))
     }
 
-    pub(super) fn discovered(&mut self, interface: &Arc<str>, address: Ipv6Addr, scope: u32, _out: &mut Vec<Output>) {
-        let Some(&at) = self.by_key.get(&NeighborKey::Interface(Arc::clone(interface))) else { return };
-        if let Some(neighbor) = &mut self.neighbors[at] {
-            neighbor.found = Some((address, scope));
+    /// The TCP-MD5 passwords that connections to us must be signed with, by where they come from.
+    #[must_use]
+    pub fn passwords(&self) -> BTreeMap<IpNet, Secret> {
+        let ranges = self.config.ranges.iter().map(|range| (range.range.trunc(), range.template.password.clone()));
+        let neighbors = self.neighbors.iter().flatten().filter(|neighbor| neighbor.range.is_none());
+        let addresses = neighbors.filter_map(|neighbor| {
+            let address = neighbor.key.address().or(neighbor.found.map(|(address, _)| address.into()))?;
+            Some((IpNet::from(address.to_canonical()), neighbor.config.password.clone()))
+        });
+        ranges.chain(addresses).filter_map(|(from, password)| Some((from, password?))).collect()
+    }
+
+    /// GTSM is used with somebody (RFC 5082).
+    #[must_use]
+    pub fn has_ttl_security(&self) -> bool {
+        let templates = self.config.ranges.iter().map(|range| &range.template);
+        self.config.neighbors.iter().chain(templates).any(|neighbor| neighbor.ttl_security.is_some())
+    }
+
+    /// Interfaces on which neighbors are to be found.
+    #[must_use]
+    pub fn searched(&self) -> Vec<Arc<str>> {
+        let keys = self.by_key.keys();
+        keys.filter_map(|key| if let NeighborKey::Interface(name) = key { Some(Arc::clone(name)) } else { None })
+            .collect()
+    }
+
+    fn out_of(&self, range: &NeighborRange) -> impl Iterator<Item = (usize, &Neighbor)> {
+        let net = range.range;
+        let all = self.neighbors.iter().enumerate();
+        all.filter_map(move |(at, neighbor)| Some((at, neighbor.as_ref().filter(|n| n.range == Some(net))?)))
+    }
+
+    /// One that is away gives its place to one that comes: the one away for longest.
+    fn replaceable(&self, range: &NeighborRange) -> Option<usize> {
+        let away = self.out_of(range).filter(|(_, neighbor)| self.is_forgettable(neighbor));
+        away.min_by_key(|(_, neighbor)| neighbor.away_since).map(|(at, _)| at)
+    }
+
+    fn has_room(&self, range: &NeighborRange) -> bool {
+        self.out_of(range).count() < range.limit as usize || self.replaceable(range).is_some()
+    }
+
+    /// Nothing would be lost with it: no connection, no routes kept over a restart, no operator's wish.
+    fn is_forgettable(&self, neighbor: &Neighbor) -> bool {
+        let tables = &self.tables;
+        neighbor.range.is_some()
+            && neighbor.away_since.is_some()
+            && neighbor.enabled == neighbor.config.enabled
+            && !neighbor.draining
+            && tables.shards.v4.counts(neighbor.peer).received == 0
+            && tables.shards.v6.counts(neighbor.peer).received == 0
+    }
+
+    /// Somebody connected to us.
+    pub(super) fn accepted(
+        &mut self,
+        conn: ConnId,
+        remote: SocketAddr,
+        local: SocketAddr,
+        interface: Option<&Arc<str>>,
+        out: &mut Vec<Output>,
+    ) {
+        let address = remote.ip().to_canonical();
+        let at = if self.shutting_down {
+            None
+        } else {
+            self.from(address, interface).or_else(|| self.come(address, interface, out))
+        };
+        let Some(at) = at else {
+            out.push(Output::Close { conn });
+            if !self.shutting_down {
+                out.push(Output::Event(Event::UnknownPeer { remote: address }));
+            }
+            return;
+        };
+        self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
+        self.tell_session(at, SessionInput::Accepted { conn, local, remote }, out);
+    }
+
+    /// Makes a neighbor out of the range that `address` is in, if there is room.
+    fn come(&mut self, address: IpAddr, interface: Option<&Arc<str>>, out: &mut Vec<Output>) -> Option<usize> {
+        let range = range_of(&self.config, address)?.clone();
+        if self.out_of(&range).count() >= range.limit as usize {
+            let away = self.replaceable(&range)?;
+            self.remove_neighbor(away, out);
+        }
+        let config = of_template(&range, address, interface.cloned());
+        let key = config.key();
+        self.add_neighbor(config, Some(range.range), out);
+        self.by_key.get(&key).copied()
+    }
+
+    /// Who came out of a range and has left is forgotten after a while.
+    pub(super) fn forget_absent(&mut self, out: &mut Vec<Output>) {
+        for at in 0..self.neighbors.len() {
+            let Some(neighbor) = self.neighbors[at].as_mut().filter(|neighbor| neighbor.range.is_some()) else {
+                continue;
+            };
+            if !matches!(neighbor.session.state(), SessionState::Idle | SessionState::Active) {
+                neighbor.away_since = None;
+                continue;
+            }
+            let since = *neighbor.away_since.get_or_insert(self.now);
+            if self.now < since + LINGER {
+                continue;
+            }
+            let forgettable = self.neighbors[at].as_ref().is_some_and(|neighbor| self.is_forgettable(neighbor));
+            if forgettable {
+                self.remove_neighbor(at, out);
+            } else if let Some(neighbor) = &mut self.neighbors[at] {
+                // Looked at again after as long.
+                neighbor.away_since = Some(self.now);
+            }
         }
     }
 
-    pub(super) fn vanished(&mut self, interface: &Arc<str>, _out: &mut Vec<Output>) {
+    /// When somebody is to be forgotten next.
+    pub(super) fn forget_at(&self) -> Option<Instant> {
+        self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.away_since).min().map(|since| since + LINGER)
+    }
+
+    /// Takes up where a neighbor was found.
+    pub(super) fn discovered(&mut self, interface: &Arc<str>, address: Ipv6Addr, scope: u32, out: &mut Vec<Output>) {
         let Some(&at) = self.by_key.get(&NeighborKey::Interface(Arc::clone(interface))) else { return };
-        if let Some(neighbor) = &mut self.neighbors[at] {
-            neighbor.found = None;
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        // One that speaks is there: several routers on a link do not take its place in turns.
+        if neighbor.found == Some((address, scope)) || neighbor.found.is_some() && neighbor.up.is_some() {
+            return;
+        }
+        neighbor.found = Some((address, scope));
+        self.search_changed(at, out);
+    }
+
+    /// The link is down: so is what stands over it, and the neighbor has to be found again.
+    pub(super) fn vanished(&mut self, interface: &Arc<str>, out: &mut Vec<Output>) {
+        let Some(&at) = self.by_key.get(&NeighborKey::Interface(Arc::clone(interface))) else { return };
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        neighbor.found = None;
+        let number = neighbor.session.config().number;
+        let config = session_config(&self.config, &neighbor.config, None, number);
+        neighbor.session.set_config(config);
+        let ours = self.conns.iter().filter(|(_, conn)| conn.neighbor == at && !conn.closing).map(|(id, _)| *id);
+        for conn in ours.collect::<Vec<_>>() {
+            self.conns.remove(&conn);
+            out.push(Output::Close { conn });
+            self.tell_session(at, SessionInput::Closed { conn }, out);
+        }
+    }
+
+    fn search_changed(&mut self, at: usize, out: &mut Vec<Output>) {
+        let Some(neighbor) = &mut self.neighbors[at] else { return };
+        let number = neighbor.session.config().number;
+        let config = session_config(&self.config, &neighbor.config, neighbor.found, number);
+        neighbor.session.set_config(config);
+        // It waits for a connection: now there is somebody to dial. Whatever else goes on takes its course.
+        if neighbor.session.state() == SessionState::Active {
+            self.tell_session(at, SessionInput::Stop(StopCause::ConfigChange), out);
+            self.start(at, out);
+        }
+    }
+
+    /// What people should know of how it came to be.
+    pub(super) fn arrival_notes(&self, neighbor: &Neighbor) -> Option<String> {
+        match (&neighbor.key, neighbor.range, neighbor.found) {
+            (_, Some(range), _) => Some(format!("dynamic, out of {range}")),
+            (NeighborKey::Interface(name), _, Some((address, _))) => Some(format!("found at {address}%{name}")),
+            (NeighborKey::Interface(name), _, None) => Some(format!(
+                "nobody was found on {name} yet: no router advertisement was received, or the link is down"
+            )),
+            _ => None,
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use ipnet::IpNet;
 
+use super::arrivals;
 use super::keeping::Keeping;
 use super::limits::Warned;
 use super::message::{LinkAddress, NeighborKey, Output};
@@ -51,15 +53,17 @@ fn needs_reset(old: &SessionConfig, new: &SessionConfig, before: &NeighborConfig
     settle(old) != settle(new)
         || before.local_address != after.local_address
         || before.multihop != after.multihop
+        || before.ttl_security != after.ttl_security
+        || before.password != after.password
         || before.route_reflector_client != after.route_reflector_client
         || before.route_server_client != after.route_server_client
 }
 
 impl Speaker {
-    pub(super) fn add_neighbor(&mut self, config: NeighborConfig, out: &mut Vec<Output>) {
+    pub(super) fn add_neighbor(&mut self, config: NeighborConfig, range: Option<IpNet>, out: &mut Vec<Output>) {
         let number = self.next_number;
         self.next_number += 1;
-        let session = SessionConfig::of(&self.config, &config, number);
+        let session = arrivals::session_config(&self.config, &config, None, number);
         let peer = self.tables.add_peer(PeerFacts {
             // Known with the session.
             kind: PeerKind::External,
@@ -84,6 +88,8 @@ impl Speaker {
             policy_errors: Vec::new(),
             key: config.key(),
             found: None,
+            range,
+            away_since: None,
             config,
         };
         // A place is not used again while a connection of its last holder is being closed.
@@ -107,7 +113,7 @@ impl Speaker {
         self.start(at, out);
     }
 
-    fn remove_neighbor(&mut self, at: usize, out: &mut Vec<Output>) {
+    pub(super) fn remove_neighbor(&mut self, at: usize, out: &mut Vec<Output>) {
         self.tell_session(at, SessionInput::Stop(StopCause::Deconfigured), out);
         self.forget(at);
         if let Some(neighbor) = self.neighbors[at].take() {
@@ -130,17 +136,37 @@ impl Speaker {
         let configured: HashSet<NeighborKey> = self.config.neighbors.iter().map(NeighborConfig::key).collect();
         let gone: Vec<usize> =
             self.by_key.iter().filter(|(key, _)| !configured.contains(*key)).map(|(_, at)| *at).collect();
-        for at in gone {
-            self.remove_neighbor(at, out);
-        }
         let mut profiles = Vec::new();
+        for at in gone {
+            match self.range_now(at) {
+                Some((range, config)) => {
+                    if let Some(neighbor) = &mut self.neighbors[at] {
+                        neighbor.range = Some(range);
+                    }
+                    self.change_neighbor(at, config, &mut profiles, out);
+                }
+                None => self.remove_neighbor(at, out),
+            }
+        }
         for config in self.config.neighbors.clone() {
+            if let Some(neighbor) = self.by_key.get(&config.key()).and_then(|at| self.neighbors[*at].as_mut()) {
+                // Out of a range it may have come: now it is here to stay.
+                (neighbor.range, neighbor.away_since) = (None, None);
+            }
             match self.by_key.get(&config.key()).copied() {
-                None => self.add_neighbor(config, out),
+                None => self.add_neighbor(config, None, out),
                 Some(at) => self.change_neighbor(at, config, &mut profiles, out),
             }
         }
         self.tables.reprofile(&profiles);
+    }
+
+    /// The range that a neighbor which came out of one belongs to now, and what it is to be like.
+    fn range_now(&self, at: usize) -> Option<(IpNet, NeighborConfig)> {
+        let neighbor = self.neighbors[at].as_ref().filter(|neighbor| neighbor.range.is_some())?;
+        let address = neighbor.key.address()?;
+        let range = arrivals::range_of(&self.config, address)?;
+        Some((range.range, arrivals::of_template(range, address, neighbor.config.interface.clone())))
     }
 
     fn configure_tables(&mut self, old: &SpeakerConfig) {
@@ -169,7 +195,8 @@ impl Speaker {
         out: &mut Vec<Output>,
     ) {
         let Some(neighbor) = &mut self.neighbors[at] else { return };
-        let session = SessionConfig::of(&self.config, &config, neighbor.session.config().number);
+        let number = neighbor.session.config().number;
+        let session = arrivals::session_config(&self.config, &config, neighbor.found, number);
         let before = std::mem::replace(&mut neighbor.config, config);
         let limit_changed = before.max_prefix != neighbor.config.max_prefix;
         let reset = needs_reset(neighbor.session.config(), &session, &before, &neighbor.config);

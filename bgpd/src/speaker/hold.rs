@@ -49,7 +49,7 @@ impl Speaker {
         }
         let now = self.now;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let enabled = || self.neighbors.iter().flatten().filter(|neighbor| neighbor.enabled);
+        let enabled = || self.neighbors.iter().flatten().filter(|n| n.enabled && (n.range.is_none() || n.up.is_some()));
         let startup = due(self.hold.startup) || enabled().all(Neighbor::has_spoken);
         let mut awaited = enabled().filter(|neighbor| neighbor.config.graceful_restart.restarting);
         let restart = due(self.hold.restart) || awaited.all(|neighbor| neighbor.has_spoken() || neighbor.is_excused());

@@ -39,7 +39,7 @@ pub enum Input {
         /// The interface's index, for the scope of the address.
         scope: u32,
     },
-    /// The neighbor on an interface is gone: the link is down, or its advertisements have ended.
+    /// The link that a neighbor was to be found on is down.
     Vanished {
         /// The interface.
         interface: Arc<str>,

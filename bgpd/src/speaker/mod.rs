@@ -103,7 +103,7 @@ impl Speaker {
             config,
         };
         for neighbor in speaker.config.neighbors.clone() {
-            speaker.add_neighbor(neighbor, out);
+            speaker.add_neighbor(neighbor, None, out);
         }
         speaker
     }
@@ -113,17 +113,9 @@ impl Speaker {
         self.now = now;
         match input {
             Input::Configure(config) => self.configure(*config, out),
-            Input::Accepted { conn, remote, local, interface } => match self.from(remote.ip(), interface.as_ref()) {
-                Some(at) if !self.shutting_down => {
-                    self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
-                    self.tell_session(at, SessionInput::Accepted { conn, local, remote }, out);
-                }
-                Some(_) => out.push(Output::Close { conn }),
-                None => {
-                    out.push(Output::Close { conn });
-                    out.push(Output::Event(Event::UnknownPeer { remote: remote.ip().to_canonical() }));
-                }
-            },
+            Input::Accepted { conn, remote, local, interface } => {
+                self.accepted(conn, remote, local, interface.as_ref(), out);
+            }
             Input::Discovered { interface, address, scope } => self.discovered(&interface, address, scope, out),
             Input::Vanished { interface } => self.vanished(&interface, out),
             Input::Connected { conn, local } => self.tell_conn(conn, SessionInput::Connected { conn, local }, out),
@@ -250,7 +242,7 @@ impl Speaker {
         }
         let sessions = self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.session.deadline());
         let keeping = self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.keeping.deadline());
-        sessions.chain(keeping).chain(self.hold.deadline()).chain(self.tables.deadline()).min()
+        sessions.chain(keeping).chain(self.hold.deadline()).chain(self.tables.deadline()).chain(self.forget_at()).min()
     }
 
     /// Timers of sessions, and the end of the start.
@@ -273,6 +265,7 @@ impl Speaker {
             }
         }
         self.end_holds();
+        self.forget_absent(out);
     }
 
     fn run(&mut self, out: &mut Vec<Output>) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use rib::AddressFamily;
 use smallvec::SmallVec;
 
@@ -27,6 +28,10 @@ pub(super) struct Neighbor {
     pub(super) key: NeighborKey,
     /// The address and scope of a neighbor that is found on an interface.
     pub(super) found: Option<(Ipv6Addr, u32)>,
+    /// The range it came out of; such a one is forgotten after it has left.
+    pub(super) range: Option<IpNet>,
+    /// Since when one out of a range has no connection.
+    pub(super) away_since: Option<Instant>,
     pub(super) session: Session,
     pub(super) peer: PeerIndex,
     /// As configured, or as an operator wants it since.

@@ -69,7 +69,7 @@ impl Speaker {
         self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
         out.push(Output::Connect {
             conn,
-            remote: neighbor.config.remote(),
+            remote: neighbor.session.config().remote,
             local: neighbor.config.local_address,
             interface: neighbor.config.interface.clone(),
             protection: neighbor::protection(&self.config, &neighbor.config),

@@ -124,6 +124,7 @@ impl Speaker {
         if neighbor.draining {
             notes.push("being drained: GRACEFUL_SHUTDOWN is sent, LOCAL_PREF 0 is given (RFC 8326)".to_owned());
         }
+        notes.extend(self.arrival_notes(neighbor));
         let external = neighbor.negotiated.as_ref().map_or_else(
             || super::neighbor::ttl(&self.config, &neighbor.config).is_some(),
             |negotiated| negotiated.kind == attr::PeerKind::External,
