@@ -1,7 +1,6 @@
 //! A message on one line, in words of people.
 
 use std::fmt::{Display, Write};
-use std::net::Ipv4Addr;
 
 use rib::{AddressFamily, V4, V6};
 
@@ -127,7 +126,7 @@ fn of_attributes(attributes: &PathAttributes, reach: Option<&MpReach<'_>>) -> St
     add("originator", attributes.originator_id.as_ref().map(|value| value as &dyn Display));
     let some = |list: String| (!list.is_empty()).then_some(list);
     let lists = [
-        ("clusters", some(list(attributes.cluster_list.iter().map(|id: &Ipv4Addr| *id), NAMED))),
+        ("clusters", some(list(attributes.cluster_list.iter(), NAMED))),
         ("communities", some(list(attributes.communities.iter().map(|c| Community(*c)), NAMED))),
         (
             "extended communities",

@@ -170,6 +170,11 @@ impl Negotiated {
         self.our_restart.is_some() && self.peer_restart.as_ref().is_some_and(|restart| !restart.families.is_empty())
     }
 
+    /// At least one end restarts some family gracefully; the other helps it.
+    pub(super) fn restarts_any(&self) -> bool {
+        [&self.our_restart, &self.peer_restart].into_iter().flatten().any(|restart| !restart.families.is_empty())
+    }
+
     /// Routes of `family` are kept when the session is lost (RFC 4724 §4.2).
     #[must_use]
     pub fn helps(&self, family: AddressFamily) -> bool {

@@ -66,11 +66,16 @@ impl StopCause {
         })
     }
 
-    /// What the neighbor of an established session is told: if both ends go on gracefully after a NOTIFICATION, and the
-    /// routes are to go nevertheless, the words are wrapped in a Hard Reset (RFC 8538 §3.1).
+    /// What the neighbor of an established session is told: if both ends go on gracefully after a NOTIFICATION, some
+    /// routes would be kept over it, and they are to go nevertheless, the words are wrapped in a Hard Reset (RFC 8538
+    /// §3.1).
     pub(super) fn last_words(&self, negotiated: &Negotiated) -> Option<Notification> {
         let words = self.notification()?;
-        Some(if self.is_hard() && negotiated.notifies_gracefully() { words.hard() } else { words })
+        Some(if self.is_hard() && negotiated.notifies_gracefully() && negotiated.restarts_any() {
+            words.hard()
+        } else {
+            words
+        })
     }
 
     /// The routes of both ends are to go with the session (RFC 8538 §4).

@@ -252,7 +252,7 @@ impl fmt::Display for Capability {
                 f.write_str("long-lived graceful restart ")?;
                 each(f, list.iter().map(|entry| format!("{} {} s", entry.family, entry.stale_secs)).collect())
             }
-            Self::Fqdn { host, domain } => write!(f, "host name {:?} domain {:?}", host, domain),
+            Self::Fqdn { host, domain } => write!(f, "host name {host:?} domain {domain:?}"),
             Self::Unknown { code, value } => write!(f, "capability {code} of {} octets", value.len()),
         }
     }

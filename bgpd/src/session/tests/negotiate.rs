@@ -187,6 +187,10 @@ fn a_reason_for_which_routes_have_to_go_is_wrapped_in_a_hard_reset() {
             assert_eq!(&sent[0].1[HEADER_LEN..], expected, "{cause}");
         }
     }
+    // Two helpers keep nothing of each other: plain words say more.
+    let (mut rig, _) = Rig::established(helper(), &with(&[graceful(false, true, &[])]));
+    rig.input(SessionInput::Stop(StopCause::Deconfigured));
+    assert_eq!(&messages(&rig.outputs(), MessageType::Notification)[0].1[HEADER_LEN..], [6, 3]);
     // The text within is shown.
     let hard = Notification::cease_with_text(cease::SHUTDOWN, "bye").hard();
     assert_eq!(hard.shutdown_text().as_deref(), Some("bye"));
