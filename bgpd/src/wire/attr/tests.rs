@@ -557,7 +557,6 @@ proptest! {
             local_pref: None,
             originator_id: None,
             cluster_list: Vec::new(),
-            extended_communities: attributes.extended_communities.iter().filter(|c| c[0] & 0x40 == 0).copied().collect(),
             ..attributes
         };
         prop_assert_eq!(good(&buf, &EXTERNAL), expected);
