@@ -334,3 +334,36 @@ fn a_big_local_batch_reaches_everybody_in_one_go() {
     assert!(rig.fake(1).updates < 20, "packed: {} messages", rig.fake(1).updates);
     rig.assert_no_leak();
 }
+
+#[test]
+fn the_history_of_a_neighbor_tells_what_both_said() {
+    let mut lean = neighbor(1, 65001);
+    lean.adj_in = AdjInKeep::Accepted;
+    let mut rig = Rig::up(config(vec![lean, neighbor(2, 65002)]));
+    rig.announce(1, "192.0.2.0/24", &attributes(&[65001, 7], HOP)).settle();
+    let keys = [0, 1].map(|at| crate::speaker::message::NeighborKey::from(rig.fakes[at].address));
+    rig.input(Input::Command(Command::SoftIn { neighbor: keys[0].clone() }));
+    rig.settle();
+    let history = |at: usize| match rig.view(&Query::History(keys[at].clone())) {
+        Reply::History(entries) => entries,
+        other => panic!("{other:?}"),
+    };
+    let said = |at: usize, sent: bool, words: &str| {
+        let entries = history(at);
+        assert!(
+            entries.iter().any(|entry| entry.sent == sent && entry.description.contains(words)),
+            "no {words} in {entries:#?}"
+        );
+    };
+    said(0, false, "UPDATE: announce 192.0.2.0/24; origin igp, as-path \"65001 7\", next-hop 198.51.100.1");
+    said(0, true, "ROUTE-REFRESH: send ipv4-unicast again");
+    said(1, true, &format!("announce 192.0.2.0/24; origin igp, as-path \"{OUR_AS} 65001 7\""));
+    for at in [0, 1] {
+        said(at, true, "OPEN: AS 64512");
+        said(at, false, "KEEPALIVE");
+        let opens = history(at).iter().filter(|entry| entry.description.starts_with("OPEN")).count();
+        assert_eq!(opens, 2, "each message is noted once");
+    }
+    let nobody = "203.0.113.99".parse::<std::net::IpAddr>().expect("an address");
+    assert!(matches!(rig.view(&Query::History(nobody.into())), Reply::NoSuchNeighbor(_)));
+}
