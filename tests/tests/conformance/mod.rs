@@ -1,0 +1,10 @@
+//! The rig and the cases.
+
+mod octets;
+mod peer;
+mod rig;
+
+mod errors_header;
+mod errors_update;
+mod export;
+mod selection;
