@@ -3,4 +3,6 @@
 //!
 //! One file per part of the protocol. Cases stand in tables; a test starts one daemon for many of them.
 
+#![allow(unreachable_pub, reason = "the suite is one crate: pub is between its files")]
+
 mod conformance;

@@ -247,8 +247,8 @@ fn what_resets() {
 #[test]
 fn what_is_no_error() {
     let both = "families = [\"ipv4-unicast\", \"ipv6-unicast\"]";
-    let rig = Rig::new(&(neighbor(1, AS, both) + &neighbor(2, SEER, both)));
-    let (mut sender, mut seer) = (Peer::up_dual(&rig, 1, AS), Peer::up_dual(&rig, 2, SEER));
+    let rig = Rig::new(&(neighbor(1, AS, both) + &neighbor(2, OUR_AS, both)));
+    let (mut sender, mut seer) = (Peer::up_dual(&rig, 1, AS), Peer::up_dual(&rig, 2, OUR_AS));
     let good = [origin(0), path(&[AS]), next_hop(HOP)];
     let fine = good.concat();
     // Host bits are masked.
@@ -278,7 +278,7 @@ fn what_is_no_error() {
     let reach = mp_reach(2, &v6("2001:db8::9"), &nlri(&["2001:db8:1::/48"]));
     sender.send(&update(&[], &[&fine[..], &reach].concat(), &nlri(&["198.18.1.0/24"])));
     seer.expect_route("198.18.1.0/24");
-    assert_eq!(seer.expect_route("2001:db8:1::/48").path(), "65000 64501");
+    assert_eq!(seer.expect_route("2001:db8:1::/48").path(), "64501");
     let unreach = mp_unreach(2, &nlri(&["2001:db8:1::/48"]));
     let other = mp_reach(2, &[v6("2001:db8::9"), v6("fe80::9")].concat(), &nlri(&["2001:db8:2::/48"]));
     sender.send(&update(&[], &[&other[..], &fine, &unreach].concat(), &[]));
@@ -314,8 +314,8 @@ fn only_the_first_of_two_counts() {
 fn a_fault_takes_the_routes_of_every_field() {
     // RFC 7606 §2: all routes of the UPDATE.
     let both = "families = [\"ipv4-unicast\", \"ipv6-unicast\"]";
-    let rig = Rig::new(&(neighbor(1, AS, both) + &neighbor(2, SEER, both)));
-    let (mut sender, mut seer) = (Peer::up_dual(&rig, 1, AS), Peer::up_dual(&rig, 2, SEER));
+    let rig = Rig::new(&(neighbor(1, AS, both) + &neighbor(2, OUR_AS, both)));
+    let (mut sender, mut seer) = (Peer::up_dual(&rig, 1, AS), Peer::up_dual(&rig, 2, OUR_AS));
     let reach = mp_reach(2, &v6("2001:db8::9"), &nlri(&["2001:db8:1::/48"]));
     let fine = replacing(0, &[]);
     for bad in [replacing(3, &[0x40, 3, 3, 1, 2, 3]), replacing(1, &[0x40, 1, 1, 7]), plus(&[0xc0, 8, 9, 0])] {

@@ -8,3 +8,4 @@ mod errors_header;
 mod errors_update;
 mod export;
 mod selection;
+mod sessions;

@@ -307,3 +307,22 @@ impl Peer {
         }
     }
 }
+
+impl Peer {
+    /// The next message that is no UPDATE.
+    pub fn next_but_updates(&mut self, wait: Duration) -> Event {
+        loop {
+            match self.next(wait) {
+                Event::Message(UPDATE, _) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits until what this neighbor was told is as `seen` wants it.
+    #[track_caller]
+    pub fn await_table(&mut self, seen: impl Fn(&Self) -> bool) {
+        let found = self.absorb(LONG, |peer| seen(peer));
+        assert!(found, "neighbor {}: {:?}", self.number, self.table);
+    }
+}
