@@ -235,7 +235,7 @@ fn neighbors_of_two_octets() {
     }
     // From a four-octet neighbor to one of two octets.
     let aggregator = attribute(0xc0, 7, &[0, 1, 0x11, 0x70, 10, 1, 1, 1]);
-    new.announce(&[origin(0), octets::path(&[64502, 70000]), next_hop("10.0.0.2"), aggregator], &["198.51.100.0/24"]);
+    new.announce(&[origin(0), path(&[64502, 70000]), next_hop("10.0.0.2"), aggregator], &["198.51.100.0/24"]);
     let told = also_old.expect_route("198.51.100.0/24");
     assert_eq!((told.path().as_str(), told.as4_path().as_deref()), ("65000 64502 23456", Some("65000 64502 70000")));
     assert_eq!(told.value(7), Some(&[0x5b, 0xa0, 10, 1, 1, 1][..]));

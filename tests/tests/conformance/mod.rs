@@ -4,6 +4,7 @@ mod octets;
 mod peer;
 mod rig;
 
+mod borders;
 mod errors_header;
 mod errors_update;
 mod export;

@@ -326,3 +326,11 @@ impl Peer {
         assert!(found, "neighbor {}: {:?}", self.number, self.table);
     }
 }
+
+impl Peer {
+    /// Takes what comes for so long.
+    #[track_caller]
+    pub fn calm(&mut self, millis: u64) {
+        self.absorb(Duration::from_millis(millis), |_| false);
+    }
+}

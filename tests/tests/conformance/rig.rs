@@ -56,15 +56,20 @@ impl Rig {
     }
 
     /// A TCP connection from 127.0.1.`number`.
+    #[track_caller]
     pub fn connect(&self, number: u8) -> std::net::TcpStream {
+        self.try_connect(number).expect("it listens")
+    }
+
+    /// As [`Rig::connect`]; the daemon may reset it before it stands.
+    pub fn try_connect(&self, number: u8) -> std::io::Result<std::net::TcpStream> {
         self.runtime.block_on(async {
-            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-            socket.bind(SocketAddr::from(([127, 0, 1, number], 0))).expect("an address of the loopback");
-            let stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], self.port))).await.expect("it listens");
-            let stream = stream.into_std().expect("a plain socket");
-            stream.set_nonblocking(false).expect("a blocking socket");
-            stream.set_nodelay(true).expect("a TCP socket");
-            stream
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::from(([127, 0, 1, number], 0)))?;
+            let stream = socket.connect(SocketAddr::from(([127, 0, 0, 1], self.port))).await?.into_std()?;
+            stream.set_nonblocking(false)?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
         })
     }
 
@@ -82,11 +87,6 @@ impl Rig {
             }
             other => panic!("{other:?}"),
         }
-    }
-
-    /// Reloads with another configuration of neighbors; the rest as [`Rig::with_bgp`] has it.
-    pub fn running(&mut self) -> (&Runtime, &mut Running) {
-        (&self.runtime, self.running.as_mut().expect("it runs"))
     }
 
     /// Stops it as SIGTERM does.

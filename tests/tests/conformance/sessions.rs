@@ -178,10 +178,12 @@ fn a_refresh_tells_everything_again() {
     enhanced_asker.send(&message(REFRESH, &[0, 1, 9, 1]));
     sender.withdraw(&[ROUTE]);
     asker.await_gone(ROUTE);
-    // RFC 7313 §5: a wrong length, the whole message as data.
-    let bad = message(REFRESH, &[0, 1, 0, 1, 0]);
+    // RFC 7313 §5: a wrong length of Begin or End, the whole message as data; of a request, RFC 4271 §6.1.
+    let bad = message(REFRESH, &[0, 1, 1, 1, 0]);
     enhanced_asker.send(&bad);
     assert_eq!(enhanced_asker.expect_notification(7, 1), bad);
+    asker.send(&message(REFRESH, &[0, 1, 0]));
+    assert_eq!(asker.expect_notification(1, 2), [0, 22]);
 }
 
 #[test]
