@@ -197,11 +197,7 @@ impl Batch {
             let Some(out) = &bucket.out else { continue };
             writer.begin(&bucket.audience);
             let routes = run.iter().map(|(_, dest)| (0, shard.prefix(*dest)));
-            let attributes = &self.attributes[out.octets.clone()];
-            let packing = Packing { plain: packing.plain && is_plain(out.next_hop), ..packing };
-            let sent = update::encode_reach::<F>(attributes, &out.next_hop, routes, &packing, &mut writer.buf);
-            debug_assert!(sent.is_ok(), "room for a prefix was checked with the bucket");
-            writer.messages += sent.unwrap_or(0) as u32;
+            writer.reach::<F>(&self.attributes[out.octets.clone()], out.next_hop, routes, &packing);
         }
         writer.finish();
         self.buf = writer.buf;
@@ -222,10 +218,7 @@ impl Batch {
             let Some(out) = &bucket.out else { continue };
             writer.begin(&bucket.audience);
             let routes = run.iter().map(|(_, number, dest)| (*number, shard.prefix(*dest)));
-            let attributes = &self.attributes[out.octets.clone()];
-            let sent = update::encode_reach::<F>(attributes, &out.next_hop, routes, packing, &mut writer.buf);
-            debug_assert!(sent.is_ok(), "room for a prefix was checked with the bucket");
-            writer.messages += sent.unwrap_or(0) as u32;
+            writer.reach::<F>(&self.attributes[out.octets.clone()], out.next_hop, routes, packing);
         }
     }
 }
@@ -268,6 +261,19 @@ impl Writer<'_> {
             self.finish();
             self.audience = audience.clone();
         }
+    }
+
+    fn reach<F: NlriFamily>(
+        &mut self,
+        attributes: &[u8],
+        next_hop: NextHopAttr,
+        routes: impl IntoIterator<Item = (u32, F::Prefix)>,
+        packing: &Packing,
+    ) {
+        let packing = Packing { plain: packing.plain && is_plain(next_hop), ..*packing };
+        let sent = update::encode_reach::<F>(attributes, &next_hop, routes, &packing, &mut self.buf);
+        debug_assert!(sent.is_ok(), "room for a prefix was checked with the bucket");
+        self.messages += sent.unwrap_or(0) as u32;
     }
 
     fn finish(&mut self) {

@@ -1,16 +1,18 @@
 //! One family's Loc-RIB: prefixes, paths, decision and journal behind one door, [`Shard::change`].
 
 mod deciding;
+mod reading;
 
 use rib::AddressFamily;
 
 use super::decision::{self, Contender};
 use super::index::{Index, prefetch};
-use super::journal::{Cursor, Entry, Journal, Scope};
+use super::journal::Journal;
 use super::path::{FREE, HAS_BEST, IDENTIFIED, IN_RIB, LOCAL, NIL, TOMB};
 use super::stale::{Count, Counts, Standing};
 use super::{Dest, DestId, Key, Path, PathId, PeerIndex, Peers};
 use crate::intern::{AttrId, AttrStore};
+use reading::Every;
 
 /// What deciding reads beside the paths.
 pub struct Context<'a> {
@@ -38,13 +40,8 @@ pub struct Change {
     pub path: Option<(AttrId, AttrId)>,
 }
 
-/// The journal of all changes: who is told only of the best paths neither pays for it nor sees it.
-#[derive(Default)]
-struct Every {
-    journal: Journal,
-    /// Low half of the position of each destination's last entry.
-    changed: Vec<u32>,
-}
+/// Paths of one neighbor to one prefix at most: they are looked through one by one.
+pub const PATHS_MAX: usize = 1024;
 
 /// One family's Loc-RIB.
 pub struct Shard<F: Key> {
@@ -177,6 +174,10 @@ impl<F: Key> Shard<F> {
         match (self.position(dest, change.peer, change.path_id), change.path) {
             (None, None) => return,
             (None, Some((received, imported))) => {
+                if change.path_id != 0 && self.paths_of(dest, change.peer).count() >= PATHS_MAX {
+                    self.counts.refuse(change.peer);
+                    return;
+                }
                 if !self.add(context, dest, (change.peer, change.path_id), received, imported) {
                     if imported.is_some() {
                         self.enter_every(dest);
@@ -350,7 +351,11 @@ impl<F: Key> Shard<F> {
     #[must_use]
     pub fn counts(&self, peer: PeerIndex) -> Count {
         let [fresh, stale] = self.counts.of(peer);
-        Count { received: fresh.received + stale.received, accepted: fresh.accepted + stale.accepted }
+        Count {
+            received: fresh.received + stale.received,
+            accepted: fresh.accepted + stale.accepted,
+            refused: fresh.refused,
+        }
     }
 
     /// Of [`Self::counts`], the stale ones.
@@ -473,87 +478,6 @@ impl<F: Key> Shard<F> {
         let before = *flags & IN_RIB != 0;
         *flags = if held { *flags | IN_RIB } else { *flags & !IN_RIB };
         before
-    }
-
-    /// Enters a change of some usable path of `dest`, if anybody wants to know.
-    fn enter_every(&mut self, dest: DestId) {
-        if let Some(every) = &mut self.every {
-            let place = dest.0 as usize;
-            if place >= every.changed.len() {
-                every.changed.resize(self.dests.len(), 0);
-            }
-            every.changed[place] = every.journal.enter(dest, every.changed[place]);
-        }
-    }
-
-    /// A reader starts now: it will see every change of `scope` from here on.
-    pub fn join(&mut self, scope: Scope) -> Cursor {
-        match scope {
-            Scope::Best => self.journal.join(),
-            Scope::Paths => self.every.get_or_insert_default().journal.join(),
-        }
-    }
-
-    /// Nobody reads [`Scope::Paths`] any more.
-    pub fn forget_every(&mut self) {
-        self.every = None;
-    }
-
-    fn journal_of(&self, scope: Scope) -> Option<&Journal> {
-        match scope {
-            Scope::Best => Some(&self.journal),
-            Scope::Paths => self.every.as_ref().map(|every| &every.journal),
-        }
-    }
-
-    /// The position after the newest change.
-    #[must_use]
-    pub fn head(&self, scope: Scope) -> Cursor {
-        self.journal_of(scope).map_or_else(Cursor::default, Journal::head)
-    }
-
-    /// Changes between `cursor` and the head.
-    #[must_use]
-    pub fn backlog(&self, scope: Scope, cursor: Cursor) -> u64 {
-        self.journal_of(scope).map_or(0, |journal| journal.backlog(cursor))
-    }
-
-    /// [`Self::read`] for a reader of `scope`.
-    pub fn read_in(&mut self, scope: Scope, cursor: &mut Cursor) -> Entry {
-        if scope == Scope::Best {
-            return self.read(cursor);
-        }
-        let Some(every) = &mut self.every else { return Entry::End };
-        loop {
-            match every.journal.next(cursor) {
-                Entry::Dest(dest) => {
-                    let at = dest.0 as usize;
-                    let used = self.dests.get(at).is_some_and(|record| record.flags & FREE == 0);
-                    if used && every.changed.get(at).is_some_and(|changed| Journal::is_latest(*cursor, *changed)) {
-                        return Entry::Dest(dest);
-                    }
-                }
-                entry => return entry,
-            }
-        }
-    }
-
-    /// The next change to be read at `cursor`, older entries for the same destination skipped.
-    pub fn read(&mut self, cursor: &mut Cursor) -> Entry {
-        loop {
-            match self.journal.next(cursor) {
-                Entry::Dest(dest) => {
-                    let latest = self
-                        .dests
-                        .get(dest.0 as usize)
-                        .is_some_and(|record| record.flags & FREE == 0 && Journal::is_latest(*cursor, record.changed));
-                    if latest {
-                        return Entry::Dest(dest);
-                    }
-                }
-                entry => return entry,
-            }
-        }
     }
 
     /// True for an id in use.

@@ -237,6 +237,8 @@ pub struct Count {
     pub received: u32,
     /// Of those, usable after import policy.
     pub accepted: u32,
+    /// Not taken in the present session: beyond [`PATHS_MAX`](super::shard::PATHS_MAX) to one prefix.
+    pub refused: u32,
 }
 
 impl Count {
@@ -263,6 +265,14 @@ impl Counts {
             // Forgotten when they went.
             Standing::Gone => {}
         }
+    }
+
+    /// Counts a path that was not taken.
+    #[cold]
+    pub(super) fn refuse(&mut self, peer: PeerIndex) {
+        self.add(peer, Standing::Fresh, 0, 0);
+        let refused = &mut self.0[usize::from(peer.0)][0].refused;
+        *refused = refused.saturating_add(1);
     }
 
     /// Fresh paths, and those kept beside them.

@@ -15,6 +15,7 @@ use crate::config::{PolicyRef, RemoteAs};
 use crate::export::Source;
 use crate::export::transform;
 use crate::intern::AttrId;
+use crate::locrib::shard::PATHS_MAX;
 use crate::locrib::{DestId, Path, PathId, PeerIndex, PeerKind};
 use crate::wire::attr;
 
@@ -145,6 +146,13 @@ impl Speaker {
         if neighbor.faults.total > 0 {
             notes.push(format!("{} faults in its UPDATEs were tolerated (RFC 7606)", neighbor.faults.total));
         }
+        let counts = [self.tables.shards.v4.counts(neighbor.peer), self.tables.shards.v6.counts(neighbor.peer)];
+        let refused: u64 = counts.iter().map(|count| u64::from(count.refused)).sum();
+        if refused > 0 {
+            notes.push(format!(
+                "{refused} paths were not taken: more than {PATHS_MAX} to one prefix (add_path.receive)"
+            ));
+        }
         if let (Some(negotiated), true) = (&neighbor.negotiated, neighbor.up.is_some()) {
             let missing: Vec<String> = neighbor
                 .config
@@ -194,7 +202,9 @@ impl Speaker {
         PathView {
             prefix: F::net(shard.prefix(dest)),
             from: self.key_of(path.peer),
-            path_id: import.is_some_and(|import| import.add_path[F::AT]).then(|| shard.path_id(id)),
+            // Kept paths of a lost session show what they came with, too.
+            path_id: Some(shard.path_id(id))
+                .filter(|id| *id != 0 || import.is_some_and(|import| import.add_path[F::AT])),
             attributes,
             imported,
             best: shard.best_id(dest) == Some(id),

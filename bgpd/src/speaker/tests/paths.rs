@@ -425,3 +425,20 @@ fn internal_paths_are_passed_on_when_their_next_hop_resolves_and_not_before() {
     assert!(rig.fakes.iter().all(|fake| fake.view.is_empty() && fake.paths.is_empty()));
     assert!(rig.rib.is_empty());
 }
+
+#[test]
+fn a_neighbor_has_no_more_paths_to_a_prefix_than_can_be_looked_through() {
+    let mut rig = Rig::up(config(vec![receives(1, 65001), neighbor(2, 65002)]));
+    for id in 1..=1100 {
+        rig.announce_path(1, id, DEST, &attributes(&[65001, id], HOP));
+    }
+    rig.settle();
+    assert_eq!(received(&rig, 1), 1024);
+    let Reply::Neighbors(views) = rig.view(&Query::Neighbors(Some(key(1)))) else { panic!("neighbors") };
+    assert!(views[0].notes.iter().any(|note| note.starts_with("76 paths were not taken")), "{:?}", views[0].notes);
+    rig.announce_path(1, 5, DEST, &attributes(&[65001], HOP)).settle();
+    assert_eq!(rig.told(2, DEST), Some(vec![OUR_AS, 65001]), "those that are there can be replaced");
+    rig.lose(1).settle();
+    assert_eq!(received(&rig, 1), 0);
+    rig.assert_no_leak();
+}
