@@ -191,7 +191,8 @@ fn neighbors_of_two_octets() {
         octets
     };
     // AS_PATH, AS4_PATH, and the path that a four-octet neighbor is told (RFC 6793 §4.2.3, §6).
-    let rows: &[(Vec<u8>, Option<Vec<u8>>, &str)] = &[
+    type Row = (Vec<u8>, Option<Vec<u8>>, &'static str);
+    let rows: &[Row] = &[
         (old_path(&[64501, 7]), None, "65000 64501 7"),
         (old_path(&[64501, 23456]), Some(as4(&[(2, &[64501, 70000])])), "65000 64501 70000"),
         (old_path(&[64501, 23456]), Some(as4(&[(2, &[70000])])), "65000 64501 70000"),
