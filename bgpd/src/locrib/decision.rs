@@ -56,16 +56,18 @@ pub const STEPS: &[Step] = &[
         against: "lower weight",
         key: Compare::All(|path| u64::from(u32::MAX - path.facts.weight)),
     },
+    // Before LOCAL_PREF: a site whose own route lost to a copy of it that came back with a higher one would take back its own
+    // announcement, and with it perhaps the copy.
+    Step {
+        reason: "originated here",
+        against: "not originated here",
+        key: Compare::All(|path| u64::from(path.peer.kind != PeerKind::Local)),
+    },
     // RFC 4271 §9.1.1: degree of preference.
     Step {
         reason: "higher LOCAL_PREF",
         against: "lower LOCAL_PREF",
         key: Compare::All(|path| u64::from(u32::MAX - path.facts.local_pref)),
-    },
-    Step {
-        reason: "originated here",
-        against: "not originated here",
-        key: Compare::All(|path| u64::from(path.peer.kind != PeerKind::Local)),
     },
     // §9.1.2.2 a.
     Step {

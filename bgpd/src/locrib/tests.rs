@@ -89,8 +89,8 @@ fn each_step_decides_when_all_before_are_equal() {
     let rows: [(&str, Better, Better); 13] = [
         ("not long-lived stale", |_| (), |_| ()),
         ("higher weight", |r| r.facts.weight = 1, |_| ()),
-        ("higher LOCAL_PREF", |r| r.facts.local_pref = 101, |r| r.facts.local_pref = 99),
         ("originated here", |r| r.peer.kind = PeerKind::Local, |_| ()),
+        ("higher LOCAL_PREF", |r| r.facts.local_pref = 101, |r| r.facts.local_pref = 99),
         ("shorter AS_PATH", |r| r.facts.path_length = 2, |r| r.facts.path_length = 4),
         ("lower ORIGIN", |r| r.facts.origin = 0, |r| r.facts.origin = 2),
         ("lower MED", |r| r.facts.med = 9, |r| r.facts.med = 11),

@@ -183,8 +183,8 @@ impl Model {
 
     /// RFC 4271 §9.1.2.2 down to the IGP cost, said as plainly as possible.
     fn equal(&self, mut set: Vec<Said>) -> Vec<Said> {
-        keep(&mut set, |said| u32::MAX - said.local_pref());
         keep(&mut set, |said| said.from.is_some());
+        keep(&mut set, |said| u32::MAX - said.local_pref());
         keep(&mut set, |said| said.path().len());
         keep(&mut set, |said| said.attributes.origin);
         let all = set.clone();
