@@ -83,15 +83,13 @@ impl World {
 
     fn dial(&mut self, node: usize, conn: ConnId, remote: std::net::IpAddr, local: Option<std::net::IpAddr>) {
         let life = self.nodes[node].life;
-        let port = self.nodes[node].port_towards(remote).filter(|port| local.is_none_or(|local| local == port.address));
-        let Some(port) = port else {
+        let peer = self.nodes[node].peer(remote).filter(|peer| local.is_none_or(|local| local == peer.local));
+        let Some((link, server_node, local)) = peer.map(|peer| (peer.link, peer.node, peer.local)) else {
             return self.clock.after(Duration::ZERO, Event::Refused(life, conn));
         };
-        let link = port.link;
-        let Some(&peer) = self.links[link].nodes.iter().find(|end| **end != node) else { return };
-        let server = End::new(self.nodes[peer].life, ConnId(0));
+        let server = End::new(self.nodes[server_node].life, ConnId(0));
         let tcp = TcpId(self.tcps.len());
-        self.tcps.push(Tcp { link, ends: [End::new(life, conn), server] });
+        self.tcps.push(Tcp { link, addresses: [local, remote], ends: [End::new(life, conn), server] });
         self.nodes[node].conns.insert(conn, (tcp, Side::Client));
         let delay = self.delay(link);
         self.clock.after(delay, Event::Syn(tcp));
@@ -104,11 +102,11 @@ impl World {
     }
 
     fn passes(&self, link: usize) -> bool {
-        self.links[link].up && !self.links[link].silent
+        self.links[link].passes()
     }
 
     pub(super) fn happen(&mut self, event: Event) {
-        self.record(event, || format!("{event:?}"));
+        self.record_event(event);
         match event {
             Event::Wake(life) => self.on_wake(life),
             Event::Syn(tcp) => self.on_syn(tcp),
@@ -155,8 +153,9 @@ impl World {
     }
 
     fn on_syn(&mut self, tcp: TcpId) {
-        let Tcp { link, ends } = &self.tcps[tcp.0];
+        let Tcp { link, ends, addresses } = &self.tcps[tcp.0];
         let (link, client, server) = (*link, ends[0].owner, ends[1].owner.node);
+        let (remote, local) = ((addresses[0], 30000).into(), (addresses[1], 179).into());
         let conn = ends[0].conn;
         if !self.passes(link) {
             return self.clock.after(CONNECT_TIMEOUT, Event::Refused(client, conn));
@@ -170,8 +169,6 @@ impl World {
         let accepted = ConnId::accepted(node.accepted);
         let owner = node.life;
         node.conns.insert(accepted, (tcp, Side::Server));
-        let port = node.ports.iter().find(|port| port.link == link).expect("both ends of a link have a port on it");
-        let (remote, local) = ((port.peer, 30000).into(), (port.address, 179).into());
         let end = self.tcps[tcp.0].end_mut(Side::Server);
         (end.owner, end.conn, end.state) = (owner, accepted, EndState::Open);
         self.clock.after(delay, Event::SynAck(tcp));
@@ -190,8 +187,7 @@ impl World {
             return self.send_reset(tcp, Side::Server);
         }
         end.state = EndState::Open;
-        let port = self.nodes[owner.node].ports.iter().find(|port| port.link == link).expect("a port on the link");
-        let local = (port.address, 30000).into();
+        let local = (self.tcps[tcp.0].addresses[0], 30000).into();
         self.tell_node(owner.node, Input::Connected { conn, local });
         self.clock.after(Duration::ZERO, Event::Flush(tcp, Side::Client));
         if self.tcps[tcp.0].end(Side::Client).fin_seen || !self.tcps[tcp.0].end(Side::Client).unread.is_empty() {
@@ -239,7 +235,7 @@ impl World {
         while !octets.is_empty() {
             let size = self.rng.usize(1..=chunk_max).min(octets.len());
             let chunk = octets.split_to(size);
-            self.record(&chunk, || format!("{} octets from {side:?} of {tcp:?}", chunk.len()));
+            self.record_octets(&chunk);
             self.put(tcp, side.other(), Chunk::Data(chunk));
         }
     }

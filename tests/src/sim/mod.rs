@@ -6,7 +6,9 @@
 //!
 //! - [`clock`]: virtual time and the event queue;
 //! - [`tcp`]: connections in octets that arrive in chunks of any size, stall, break, and are read slowly;
-//! - [`node`]: one router;
+//! - [`node`]: one router; [`plan`]: what it is configured to do;
+//! - [`interior`]: what an IGP would say within an AS;
+//! - [`internet`]: random ASes, sessions and policies; [`fault`]: random misfortune;
 //! - [`world`]: the network, its verbs, and how it runs; [`carry`] does what the speakers ask for;
 //! - [`oracle`]: what must be true, computed naively;
 //! - [`checker`]: compares, after quiet.
@@ -15,8 +17,11 @@ pub mod carry;
 pub mod checker;
 pub mod clock;
 pub mod fault;
+pub mod interior;
+pub mod internet;
 pub mod node;
 pub mod oracle;
+pub mod plan;
 pub mod tcp;
 pub mod world;
 

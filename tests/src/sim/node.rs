@@ -1,21 +1,24 @@
 //! One router: a speaker, a RIB and a data plane, wired as the daemon wires them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgpd::config::{NeighborConfig, PolicyRef, RemoteAs, SpeakerConfig};
+use bgpd::config::SpeakerConfig;
 use bgpd::session::ConnId;
-use bgpd::speaker::message as bgp;
+use bgpd::speaker::message::{self as bgp, LinkAddress};
 use bgpd::speaker::{Progress, Speaker};
 use bytes::BytesMut;
 use fib_sync::memory::{MemoryBackend, Plane};
 use fib_sync::sync::{self, Sync};
 use ipnet::IpNet;
-use rib::{AddressFamily, BackendId, FibDelta, IfIndex, NextHop, Protocol, Rib, RibConfig, Route, RouteBatch, Source};
+use rib::{
+    BackendId, FibDelta, IfIndex, Metric, NextHop, NextHopSet, Protocol, Rib, RibConfig, Route, RouteBatch, Source,
+};
 
 use super::clock::Life;
+use super::plan::{self, Peer};
 use super::tcp::{Side, TcpId};
 
 /// The one data plane.
@@ -25,24 +28,27 @@ pub const PLANE: BackendId = BackendId(0);
 /// then it forwards as before.
 const SWEEP_AFTER: Duration = Duration::from_secs(15);
 
+/// The number of every router's loopback link.
+const LOOPBACK: u32 = 1000;
+
 /// Changes pulled for the data plane at once: small, so that batches are seen half done.
 const PULL: usize = 16;
 
-/// A port of a router.
+/// A port of a router: one end of a cable.
 #[derive(Clone, Debug)]
 pub struct Port {
-    /// The link it is on.
+    /// The cable.
     pub link: usize,
     /// Its number.
     pub index: IfIndex,
-    /// Our address.
-    pub address: IpAddr,
-    /// The other router's address.
-    pub peer: IpAddr,
-    /// The other router's AS.
-    pub peer_asn: u32,
-    /// The network that both addresses are in.
-    pub network: IpNet,
+    /// Our addresses: IPv4, IPv6.
+    pub local: [IpAddr; 2],
+    /// The other router's addresses: IPv4, IPv6.
+    pub remote: [IpAddr; 2],
+    /// The other router.
+    pub node: usize,
+    /// The networks that the addresses are in.
+    pub networks: [IpNet; 2],
     /// It has carrier.
     pub up: bool,
 }
@@ -68,12 +74,24 @@ pub struct Node {
     pub name: String,
     /// Its number and life.
     pub life: Life,
+    /// The seed of this life.
+    pub seed: u64,
     /// Its AS.
     pub asn: u32,
     /// Its BGP Identifier.
     pub router_id: Ipv4Addr,
+    /// Its cluster (RFC 4456).
+    pub cluster_id: Ipv4Addr,
+    /// Most paths used together: external, internal.
+    pub multipath: [u16; 2],
+    /// Addresses of its own that the interior routing carries: IPv4, IPv6.
+    pub loopbacks: [IpAddr; 2],
     /// Its ports.
     pub ports: Vec<Port>,
+    /// Its sessions.
+    pub peers: Vec<Peer>,
+    /// What interior routing says: metric and next hops.
+    pub interior: BTreeMap<IpNet, (u32, NextHopSet)>,
     /// What it is to announce, whenever it lives.
     pub announced: BTreeMap<IpNet, Arc<bgp::LocalRoute>>,
     /// What its kernel would hold: it outlives a crash.
@@ -92,9 +110,6 @@ pub struct Node {
     pub read_rate: Option<u32>,
 }
 
-/// Hold time in simulations: short, so that silence is noticed soon.
-pub const HOLD_TIME: Duration = Duration::from_secs(9);
-
 impl Node {
     /// A router that is not running.
     #[must_use]
@@ -103,9 +118,18 @@ impl Node {
         Self {
             name: name.to_owned(),
             life: Life { node, life: 0 },
+            seed: 0,
             asn: 64512 + u32::from(number),
             router_id: Ipv4Addr::new(192, 0, 0, number),
+            cluster_id: Ipv4Addr::new(192, 0, 0, number),
+            multipath: [1, 1],
+            loopbacks: [
+                Ipv4Addr::new(172, 16, 0, number).into(),
+                Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, 0, u16::from(number)).into(),
+            ],
             ports: Vec::new(),
+            peers: Vec::new(),
+            interior: BTreeMap::new(),
             announced: BTreeMap::new(),
             plane: Plane::new(),
             machines: None,
@@ -117,18 +141,16 @@ impl Node {
         }
     }
 
-    fn config(&self, seed: u64) -> SpeakerConfig {
-        let neighbor = |port: &Port| NeighborConfig {
-            local_address: Some(port.address),
-            hold_time: HOLD_TIME,
-            connect_retry: Duration::from_secs(2),
-            families: vec![AddressFamily::Ipv4],
-            import: PolicyRef::Chain(vec!["accept".into()]),
-            export: PolicyRef::Chain(vec!["accept".into()]),
-            ..NeighborConfig::new(port.peer, RemoteAs::Number(port.peer_asn))
-        };
+    /// What the speaker is to be configured with.
+    #[must_use]
+    pub fn config(&self, seed: u64) -> SpeakerConfig {
         SpeakerConfig {
-            neighbors: self.ports.iter().map(neighbor).collect(),
+            cluster_id: self.cluster_id,
+            multipath_ebgp: self.multipath[0],
+            multipath_ibgp: self.multipath[1],
+            multipath_relax: true,
+            policies: Arc::new(plan::policies(&self.peers)),
+            neighbors: self.peers.iter().filter(|peer| peer.configured).map(Peer::config).collect(),
             seed,
             ..SpeakerConfig::new(self.asn, self.router_id)
         }
@@ -137,6 +159,7 @@ impl Node {
     /// Starts the router: ports, own routes, sessions.
     pub fn start(&mut self, now: Instant, seed: u64) -> Vec<bgp::Output> {
         let mut bgp_out = Vec::new();
+        self.seed = seed;
         let speaker = Speaker::new(now, self.config(seed), &mut bgp_out);
         let mut rib = Rib::new(RibConfig::default());
         rib.add_standalone_backend(PLANE);
@@ -154,6 +177,12 @@ impl Node {
         for port in self.ports.clone() {
             self.tell_port(now, &port);
         }
+        let addresses = bgp::Input::Addresses(self.addresses());
+        if let Some(machines) = &mut self.machines {
+            machines.speaker.handle(now, addresses, &mut machines.bgp_out);
+        }
+        let interior = std::mem::take(&mut self.interior);
+        self.tell_interior(now, interior);
         for (prefix, route) in self.announced.clone() {
             self.tell_own(now, prefix, Some(route));
         }
@@ -164,13 +193,38 @@ impl Node {
     pub fn tell_port(&mut self, now: Instant, port: &Port) {
         let Some(machines) = &mut self.machines else { return };
         let mut batch = RouteBatch::new(Source::Connected);
-        if port.up {
-            batch.add(port.network, own_route(Protocol::Connected, NextHop::Interface(port.index)));
-        } else {
-            batch.remove(port.network);
+        for network in port.networks {
+            if port.up {
+                batch.add(network, own_route(Protocol::Connected, NextHop::Interface(port.index)));
+            } else {
+                batch.remove(network);
+            }
         }
         let interface = rib::message::Input::Interface { index: port.index, up: port.up };
         machines.rib.handle(now, interface, &mut machines.rib_out);
+        machines.rib.handle(now, rib::message::Input::Routes(batch), &mut machines.rib_out);
+    }
+
+    /// The RIB learns what interior routing says now.
+    pub fn tell_interior(&mut self, now: Instant, interior: BTreeMap<IpNet, (u32, NextHopSet)>) {
+        let before = std::mem::replace(&mut self.interior, interior);
+        let Some(machines) = &mut self.machines else { return };
+        let mut batch = RouteBatch::new(Source::OspfV2);
+        for gone in before.keys().filter(|prefix| !self.interior.contains_key(prefix)) {
+            batch.remove(*gone);
+        }
+        for (prefix, way) in self.interior.iter().filter(|(prefix, way)| before.get(prefix) != Some(way)) {
+            batch.add(
+                *prefix,
+                Route {
+                    protocol: Protocol::OspfIntra,
+                    distance: Protocol::OspfIntra.default_distance(),
+                    metric: Metric(way.0),
+                    tag: 0,
+                    next_hops: way.1.clone(),
+                },
+            );
+        }
         machines.rib.handle(now, rib::message::Input::Routes(batch), &mut machines.rib_out);
     }
 
@@ -292,19 +346,42 @@ impl Node {
         }
     }
 
-    /// The port whose network holds `address`.
+    /// The port on whose link `address` is.
     #[must_use]
     pub fn port_towards(&self, address: IpAddr) -> Option<&Port> {
-        self.ports.iter().find(|port| port.peer == address)
+        self.ports.iter().find(|port| port.remote.contains(&address))
+    }
+
+    /// Our address on a link, or our loopback's for the way through the AS.
+    #[must_use]
+    pub fn address_on(&self, link: usize, family: usize) -> IpAddr {
+        let port = self.ports.iter().find(|port| port.link == link);
+        port.map_or(self.loopbacks[family], |port| port.local[family])
+    }
+
+    /// Every address with its link, as the host watch tells it.
+    fn addresses(&self) -> Vec<LinkAddress> {
+        let ports = self.ports.iter().flat_map(|port| {
+            let net = |family: usize| IpNet::new_assert(port.local[family], port.networks[family].prefix_len());
+            [0, 1].map(|family| LinkAddress { link: port.index.0, address: net(family) })
+        });
+        let loopbacks = self.loopbacks.map(|addr| LinkAddress { link: LOOPBACK, address: addr.into() });
+        ports.chain(loopbacks).collect()
+    }
+
+    /// The session with `remote`.
+    #[must_use]
+    pub fn peer(&self, remote: IpAddr) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.remote == remote)
+    }
+
+    /// The session between two addresses, the other router's first.
+    #[must_use]
+    pub fn peer_of(&self, remote: IpAddr, local: IpAddr) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.remote == remote && peer.local == local)
     }
 }
 
 fn own_route(protocol: Protocol, next_hop: NextHop) -> Route {
-    Route {
-        protocol,
-        distance: protocol.default_distance(),
-        metric: rib::Metric(0),
-        tag: 0,
-        next_hops: next_hop.into(),
-    }
+    Route { protocol, distance: protocol.default_distance(), metric: Metric(0), tag: 0, next_hops: next_hop.into() }
 }

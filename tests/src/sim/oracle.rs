@@ -1,69 +1,298 @@
-//! What must be true of a network at rest, computed from its shape alone by means that share nothing with the product.
+//! What must be true of a network at rest, computed from its plan alone by means that share nothing with the product.
 //!
-//! Every router has an AS of its own and accepts and announces everything, so RFC 4271 §9.1 leaves one answer: the shortest AS
-//! path; among those the neighbor with the lowest BGP Identifier; among its links the one whose far address is lowest.
+//! Route by route and router by router, every router asks its neighbors again and again what they would tell it, until nobody
+//! changes their mind. The plans of [`super::internet`] are such that there is exactly one outcome.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use rib::{AddressFamily, Protocol};
 
 use super::World;
+use super::plan::{Filter, MARKS, NO_ADVERTISE, NO_EXPORT, Peer, Rules};
 
-/// The path a router must have chosen.
+/// LOCAL_PREF of a route that says nothing.
+const LOCAL_PREF: u32 = 100;
+
+/// A route as a router holds it after import.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// Its own route.
-    Own,
-    /// The route of this neighbor.
-    Learned {
-        /// The neighbor's router.
-        from: usize,
-        /// The neighbor's address.
-        address: IpAddr,
-        /// The AS path as received.
-        as_path: Vec<u32>,
-    },
+pub struct Path {
+    /// The neighbor's address; `None` for a route of its own.
+    pub from: Option<IpAddr>,
+    /// AS_PATH.
+    pub as_path: Vec<u32>,
+    /// ORIGIN.
+    pub origin: u8,
+    /// NEXT_HOP; nothing for a route of its own.
+    pub next_hop: Option<IpAddr>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// LOCAL_PREF.
+    pub local_pref: Option<u32>,
+    /// COMMUNITIES.
+    pub communities: BTreeSet<u32>,
+    /// ORIGINATOR_ID.
+    pub originator: Option<Ipv4Addr>,
+    /// CLUSTER_LIST.
+    pub clusters: Vec<Ipv4Addr>,
+    internal: bool,
+    client: bool,
+    /// A route of its own that is a service.
+    service: bool,
+    prepend: u8,
+    metric: u32,
+    router_id: Ipv4Addr,
 }
 
-/// For every prefix that anybody announces: the choice of each router that must have one.
+/// What a router has chosen for a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The best path.
+    pub best: Path,
+    /// Next hops that may be used together, the best path's among them.
+    pub equal: BTreeSet<IpAddr>,
+    /// How many of them are used.
+    pub used: usize,
+}
+
+/// For every prefix that anybody announces: the choice of each router that must have one. `None` where routers never agree.
 #[must_use]
-pub fn choices(world: &World) -> BTreeMap<IpNet, BTreeMap<usize, Choice>> {
-    let alive = |node: usize| world.nodes[node].machines.is_some();
-    let mut all: BTreeMap<IpNet, BTreeMap<usize, Choice>> = BTreeMap::new();
-    for (index, node) in world.nodes.iter().enumerate().filter(|(index, _)| alive(*index)) {
-        for prefix in node.announced.keys() {
-            all.entry(*prefix).or_default().insert(index, Choice::Own);
+pub fn choices(world: &World) -> BTreeMap<IpNet, Option<BTreeMap<usize, Choice>>> {
+    let alive = world.nodes.iter().filter(|node| node.machines.is_some());
+    let prefixes: BTreeSet<IpNet> = alive.flat_map(|node| node.announced.keys().copied()).collect();
+    let metrics: Vec<BTreeMap<IpAddr, u32>> = (0..world.nodes.len()).map(|_| BTreeMap::new()).collect();
+    let mut network = Network { world, sessions: sessions(world), metrics };
+    prefixes.into_iter().map(|prefix| (prefix, network.settle(prefix))).collect()
+}
+
+/// Per router, the sessions that stand: its own side and the other one's.
+fn sessions(world: &World) -> Vec<Vec<(&Peer, &Peer)>> {
+    fn side<'a>(world: &'a World, peer: &'a Peer) -> Option<(&'a Peer, &'a Peer)> {
+        let theirs = world.nodes[peer.node].peer_of(peer.local, peer.remote)?;
+        world.can_stand(peer).then_some((peer, theirs))
+    }
+    world.nodes.iter().map(|node| node.peers.iter().filter_map(|peer| side(world, peer)).collect()).collect()
+}
+
+struct Network<'a> {
+    world: &'a World,
+    sessions: Vec<Vec<(&'a Peer, &'a Peer)>>,
+    /// The cost of next hops that were asked for before.
+    metrics: Vec<BTreeMap<IpAddr, u32>>,
+}
+
+impl Network<'_> {
+    fn settle(&mut self, prefix: IpNet) -> Option<BTreeMap<usize, Choice>> {
+        let mut chosen: Vec<Option<Path>> = vec![None; self.world.nodes.len()];
+        for _ in 0..10 * self.world.nodes.len() + 20 {
+            let mut changed = false;
+            for node in 0..chosen.len() {
+                let mut paths = self.candidates(node, prefix, &chosen);
+                let best = decide(&mut paths).into_iter().next();
+                changed |= best != chosen[node];
+                chosen[node] = best;
+            }
+            if !changed {
+                let choice = |node: usize| {
+                    let mut paths = self.candidates(node, prefix, &chosen);
+                    self.choice(node, &mut paths).map(|choice| (node, choice))
+                };
+                return Some((0..chosen.len()).filter_map(choice).collect());
+            }
+        }
+        None
+    }
+
+    fn choice(&mut self, node: usize, paths: &mut Vec<Path>) -> Option<Choice> {
+        let equals = decide(paths);
+        let best = equals.first()?.clone();
+        let most = match best.from {
+            None => 1,
+            Some(_) => usize::from(self.world.nodes[node].multipath[usize::from(best.internal)]),
+        };
+        let alike = |path: &&Path| path.internal == best.internal && path.from.is_some();
+        let equal: BTreeSet<IpAddr> = equals.iter().filter(alike).filter_map(|path| path.next_hop).collect();
+        let used = most.min(equal.len());
+        Some(Choice { best, equal, used })
+    }
+
+    /// The paths that a router may use.
+    fn candidates(&mut self, node: usize, prefix: IpNet, chosen: &[Option<Path>]) -> Vec<Path> {
+        let router = &self.world.nodes[node];
+        let mut paths = Vec::new();
+        if router.machines.is_none() {
+            return paths;
+        }
+        if let Some(own) = router.announced.get(&prefix) {
+            paths.push(Path {
+                from: None,
+                as_path: Vec::new(),
+                origin: own.origin as u8,
+                next_hop: None,
+                med: own.med,
+                local_pref: None,
+                communities: own.communities.iter().copied().collect(),
+                originator: None,
+                clusters: Vec::new(),
+                internal: false,
+                client: false,
+                service: own.protocol == Protocol::Service,
+                prepend: own.prepend,
+                metric: 0,
+                router_id: router.router_id,
+            });
+        }
+        for at in 0..self.sessions[node].len() {
+            let (ours, theirs) = self.sessions[node][at];
+            let Some(path) = &chosen[ours.node] else { continue };
+            let family = AddressFamily::of(&prefix);
+            if !ours.families.contains(&family) || !theirs.families.contains(&family) {
+                continue;
+            }
+            // Split horizon.
+            if path.from == Some(theirs.remote) {
+                continue;
+            }
+            let told = self.export(ours.node, theirs, path, prefix);
+            let Some(mut path) = told.and_then(|told| self.import(node, ours, told, prefix)) else { continue };
+            if let Some(metric) = self.metric(node, path.next_hop) {
+                path.metric = metric;
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    /// RFC 4271 §9.2 and §5, RFC 1997, RFC 4456 §8, RFC 8212.
+    fn export(&self, node: usize, session: &Peer, path: &Path, prefix: IpNet) -> Option<Path> {
+        let router = &self.world.nodes[node];
+        let external = session.asn != router.asn;
+        let own = path.from.is_none();
+        if path.communities.contains(&NO_ADVERTISE) || external && path.communities.contains(&NO_EXPORT) {
+            return None;
+        }
+        if !external && !own && path.internal && !path.client && !session.client {
+            return None;
+        }
+        let mut told = path.clone();
+        if external && !own {
+            told.med = None;
+        }
+        match &session.export {
+            Filter::Unset if external && !(own && path.service) => return None,
+            Filter::Unset | Filter::Accept => {}
+            Filter::Rules(rules) => told = apply(rules, told, prefix, router.asn)?,
+        }
+        // RFC 8950 §4: over IPv6, the session's own address for both families.
+        let ours = match prefix {
+            IpNet::V4(_) => session.local,
+            IpNet::V6(_) => router.address_on(session.link, 1),
+        };
+        if external {
+            let times = 1 + usize::from(if own { path.prepend } else { 0 });
+            told.as_path.splice(0..0, std::iter::repeat_n(router.asn, times));
+            told.local_pref = None;
+            told.originator = None;
+            told.clusters.clear();
+            told.next_hop = Some(ours);
+        } else {
+            told.local_pref.get_or_insert(LOCAL_PREF);
+            // An IPv6 next hop of an IPv4 route cannot be told over IPv4.
+            let told_well =
+                session.local.is_ipv6() || path.next_hop.is_none_or(|addr| addr.is_ipv6() == prefix.addr().is_ipv6());
+            if own || session.next_hop_self && !path.internal || !told_well {
+                told.next_hop = Some(ours);
+            }
+            if !own && path.internal {
+                told.originator.get_or_insert(path.router_id);
+                told.clusters.insert(0, router.cluster_id);
+            }
+        }
+        Some(told)
+    }
+
+    /// RFC 4271 §9.1.1 and §9.1.2, RFC 4456 §8, RFC 8212.
+    fn import(&self, node: usize, session: &Peer, mut told: Path, prefix: IpNet) -> Option<Path> {
+        let router = &self.world.nodes[node];
+        let external = session.asn != router.asn;
+        let looped = told.as_path.contains(&router.asn)
+            || told.originator == Some(router.router_id)
+            || told.clusters.contains(&router.cluster_id);
+        if looped {
+            return None;
+        }
+        told.from = Some(session.remote);
+        told.internal = !external;
+        told.client = session.client;
+        told.service = false;
+        told.prepend = 0;
+        told.router_id = self.world.nodes[session.node].router_id;
+        match &session.import {
+            Filter::Unset if external => None,
+            Filter::Unset | Filter::Accept => Some(told),
+            Filter::Rules(rules) => apply(rules, told, prefix, router.asn),
         }
     }
-    for chosen in all.values_mut() {
-        // Ring by ring around those who announce: who is reached in this round has no shorter path.
-        loop {
-            let mut reached: BTreeMap<usize, (Ipv4Addr, IpAddr, Choice)> = BTreeMap::new();
-            for (index, node) in world.nodes.iter().enumerate() {
-                if !alive(index) || chosen.contains_key(&index) {
-                    continue;
-                }
-                for port in &node.ports {
-                    let link = &world.links[port.link];
-                    let peer = if link.nodes[0] == index { link.nodes[1] } else { link.nodes[0] };
-                    let Some(theirs) = chosen.get(&peer).filter(|_| link.up && !link.silent) else { continue };
-                    let mut as_path = vec![world.nodes[peer].asn];
-                    if let Choice::Learned { as_path: rest, .. } = theirs {
-                        as_path.extend(rest);
-                    }
-                    let rank = (world.nodes[peer].router_id, port.peer);
-                    if reached.get(&index).is_none_or(|(id, address, _)| rank < (*id, *address)) {
-                        let choice = Choice::Learned { from: peer, address: port.peer, as_path };
-                        reached.insert(index, (rank.0, rank.1, choice));
-                    }
-                }
-            }
-            if reached.is_empty() {
-                break;
-            }
-            chosen.extend(reached.into_iter().map(|(index, (_, _, choice))| (index, choice)));
+
+    /// The cost of a next hop: a port's network costs nothing, interior routing says the rest.
+    fn metric(&mut self, node: usize, next_hop: Option<IpAddr>) -> Option<u32> {
+        let next_hop = next_hop?;
+        let router = &self.world.nodes[node];
+        if let Some(metric) = self.metrics[node].get(&next_hop) {
+            return (*metric != u32::MAX).then_some(*metric);
         }
+        let connected = router.ports.iter().filter(|port| port.up).flat_map(|port| port.networks);
+        let interior = router.interior.iter().map(|(network, (metric, _))| (*network, *metric));
+        let covers = |(network, _): &(IpNet, u32)| network.contains(&next_hop);
+        let metric = connected.map(|network| (network, 0)).chain(interior).find(covers).map(|(_, metric)| metric);
+        self.metrics[node].insert(next_hop, metric.unwrap_or(u32::MAX));
+        metric
     }
-    all
+}
+
+fn apply(rules: &Rules, mut path: Path, prefix: IpNet, asn: u32) -> Option<Path> {
+    if rules.deny.contains(&prefix) || rules.deny_marks.iter().any(|mark| path.communities.contains(mark)) {
+        return None;
+    }
+    path.local_pref = rules.local_pref.or(path.local_pref);
+    path.med = rules.med.or(path.med);
+    path.as_path.splice(0..0, std::iter::repeat_n(asn, usize::from(rules.prepend)));
+    if rules.unmark {
+        path.communities.retain(|community| !MARKS.contains(community));
+    }
+    path.communities.extend(&rules.add);
+    Some(path)
+}
+
+/// RFC 4271 §9.1.2.2 with RFC 4456 §9: the paths that are equal up to the interior cost, the best one first.
+fn decide(paths: &mut Vec<Path>) -> Vec<Path> {
+    keep_lowest(paths, |path| u64::from(path.from.is_some()));
+    keep_lowest(paths, |path| u64::from(u32::MAX - path.local_pref.unwrap_or(LOCAL_PREF)));
+    keep_lowest(paths, |path| path.as_path.len() as u64);
+    keep_lowest(paths, |path| u64::from(path.origin));
+    let all = paths.clone();
+    paths.retain(|path| {
+        let neighbor = path.as_path.first();
+        all.iter().filter(|other| other.as_path.first() == neighbor).all(|other| med(path) <= med(other))
+    });
+    keep_lowest(paths, |path| u64::from(path.internal));
+    keep_lowest(paths, |path| u64::from(path.metric));
+    let mut equal = paths.clone();
+    equal.sort_by_key(rank);
+    equal
+}
+
+fn med(path: &Path) -> u32 {
+    path.med.unwrap_or(0)
+}
+
+fn rank(path: &Path) -> (Ipv4Addr, usize, Option<IpAddr>) {
+    (path.originator.unwrap_or(path.router_id), path.clusters.len(), path.from)
+}
+
+fn keep_lowest(paths: &mut Vec<Path>, key: impl Fn(&Path) -> u64) {
+    if let Some(lowest) = paths.iter().map(&key).min() {
+        paths.retain(|path| key(path) == lowest);
+    }
 }

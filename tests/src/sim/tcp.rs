@@ -1,6 +1,7 @@
 //! TCP as a speaker sees it: octets in order, in chunks of any size, with a window, late, or gone.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bgpd::session::ConnId;
@@ -134,6 +135,8 @@ impl End {
 pub struct Tcp {
     /// The link it runs over.
     pub link: usize,
+    /// The addresses, by [`Side`].
+    pub addresses: [IpAddr; 2],
     /// Both ends, by [`Side`].
     pub ends: [End; 2],
 }

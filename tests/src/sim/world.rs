@@ -1,22 +1,24 @@
 //! The network: routers, links, and the verbs of stories.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bgpd::speaker::message::{Input, LocalRoute, Query, Reply, SessionState};
 use bgpd::wire::attr::Origin;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rib::{FibFault, IfIndex, Protocol};
 
 use super::clock::{Clock, Event};
-use super::node::{HOLD_TIME, Node, Port};
+use super::node::{Node, Port};
+use super::plan::Peer;
 use super::tcp::{EndState, Side, Tcp, TcpId};
 
-/// Quiet is: nothing but keepalives for so long. Longer than a hold time, so that silence has been noticed.
-const QUIET: Duration = Duration::from_secs(20);
+/// Quiet is: every session as it should be, and nothing but keepalives for so long. Longer than a hold time, so that silence has been
+/// noticed, and than any retry of a data plane.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// A network that is not quiet after so long never will be.
 const SETTLE_MAX: Duration = Duration::from_secs(3600);
@@ -24,11 +26,15 @@ const SETTLE_MAX: Duration = Duration::from_secs(3600);
 /// Lines of the trace that a failure shows.
 const TRACE_SHOWN: usize = 60;
 
-/// A line between two routers.
+/// What connections between two routers run over: a cable, or the way through their AS that interior routing keeps.
 #[derive(Clone, Debug)]
 pub struct Link {
     /// The routers.
     pub nodes: [usize; 2],
+    /// It is a cable; otherwise it falls silent when the AS is torn between the two.
+    pub cable: bool,
+    /// What interior routing counts it as.
+    pub metric: u32,
     /// Time that every chunk takes.
     pub delay: Duration,
     /// Up to so much more, drawn per chunk.
@@ -39,6 +45,26 @@ pub struct Link {
     pub silent: bool,
     /// Both ends have carrier.
     pub up: bool,
+}
+
+impl Link {
+    /// The router at the other end.
+    #[must_use]
+    pub fn other(&self, node: usize) -> usize {
+        if self.nodes[0] == node { self.nodes[1] } else { self.nodes[0] }
+    }
+
+    /// Packets get through.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.up && !self.silent
+    }
+}
+
+/// A line of the trace; written out only if somebody reads it.
+enum Line {
+    Event(Event),
+    Text(String),
 }
 
 /// A seeded network in virtual time.
@@ -57,7 +83,14 @@ pub struct World {
     pub(super) activity: u64,
     started: bool,
     hash: DefaultHasher,
-    recent: VecDeque<String>,
+    recent: VecDeque<(Duration, Line)>,
+    loud: bool,
+    /// ASes whose routers count every way through them alike.
+    pub flat: BTreeSet<u32>,
+    /// ASes whose interior routing carries the networks of external links.
+    pub carries_external: BTreeSet<u32>,
+    /// Own routes may have a MED.
+    pub meds: bool,
 }
 
 impl World {
@@ -76,6 +109,10 @@ impl World {
             started: false,
             hash: DefaultHasher::new(),
             recent: VecDeque::new(),
+            loud: std::env::var_os("ANYHOP_TRACE").is_some(),
+            flat: BTreeSet::new(),
+            carries_external: BTreeSet::new(),
+            meds: false,
         }
     }
 
@@ -92,29 +129,54 @@ impl World {
     #[must_use]
     pub fn link(mut self, a: &str, b: &str) -> Self {
         let nodes = [self.index(a), self.index(b)];
-        let link = self.links.len();
-        let third = u8::try_from(link).expect("a simulated network has under 256 links");
-        let network = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, third, 0), 24));
-        let address = |end: usize| IpAddr::V4(Ipv4Addr::new(10, 0, third, if end == 0 { 1 } else { 2 }));
-        for end in 0..2 {
-            let peer_asn = self.nodes[nodes[1 - end]].asn;
-            let node = &mut self.nodes[nodes[end]];
-            let index = IfIndex(u32::try_from(node.ports.len()).expect("few ports") + 1);
-            node.ports.push(Port {
-                link,
-                index,
-                address: address(end),
-                peer: address(1 - end),
-                peer_asn,
-                network,
-                up: true,
-            });
-        }
+        let link = self.add_cable(nodes, 1);
+        self.add_session(link, 0);
+        self
+    }
+
+    fn add_link(&mut self, nodes: [usize; 2], cable: bool, metric: u32) -> usize {
         let delay = Duration::from_micros(self.rng.u64(100..5_000));
         let jitter = Duration::from_micros(self.rng.u64(0..2_000));
         let chunk_max = self.rng.usize(64..4096);
-        self.links.push(Link { nodes, delay, jitter, chunk_max, silent: false, up: true });
-        self
+        self.links.push(Link { nodes, cable, metric, delay, jitter, chunk_max, silent: false, up: true });
+        self.links.len() - 1
+    }
+
+    /// A cable between two routers: both get a port with an IPv4 and an IPv6 address.
+    pub fn add_cable(&mut self, nodes: [usize; 2], metric: u32) -> usize {
+        let link = self.add_link(nodes, true, metric);
+        let number = u16::try_from(link).expect("a simulated network has under 65,536 links");
+        let [high, low] = number.to_be_bytes();
+        let v4 = |host: u8| Ipv4Addr::new(10, high, low, host);
+        let v6 = |host: u16| Ipv6Addr::new(0xfd00, number, 0, 0, 0, 0, 0, host);
+        let networks = [Ipv4Net::new_assert(v4(0), 24).into(), Ipv6Net::new_assert(v6(0), 64).into()];
+        let addresses = |end: usize| -> [IpAddr; 2] {
+            if end == 0 { [v4(1).into(), v6(1).into()] } else { [v4(2).into(), v6(2).into()] }
+        };
+        for end in 0..2 {
+            let node = &mut self.nodes[nodes[end]];
+            let index = IfIndex(u32::try_from(node.ports.len()).expect("few ports") + 1);
+            let (local, remote) = (addresses(end), addresses(1 - end));
+            node.ports.push(Port { link, index, local, remote, node: nodes[1 - end], networks, up: true });
+        }
+        link
+    }
+
+    /// The way between two routers of an AS, kept by interior routing.
+    pub fn add_way(&mut self, nodes: [usize; 2]) -> usize {
+        self.add_link(nodes, false, 1)
+    }
+
+    /// A session over a link, by IPv4 (0) or IPv6 (1), that accepts and tells everything. Both configurations are at the end of their
+    /// routers' lists, to be refined.
+    pub fn add_session(&mut self, link: usize, family: usize) {
+        let nodes = self.links[link].nodes;
+        let addresses = nodes.map(|node| self.nodes[node].address_on(link, family));
+        for end in 0..2 {
+            let asn = self.nodes[nodes[1 - end]].asn;
+            let peer = Peer::new(link, nodes[1 - end], asn, addresses[end], addresses[1 - end]);
+            self.nodes[nodes[end]].peers.push(peer);
+        }
     }
 
     /// Routers in a row.
@@ -171,7 +233,11 @@ impl World {
 
     /// Ends the test with everything needed to see it again.
     pub fn fail(&self, what: &str) -> ! {
-        let recent: Vec<&str> = self.recent.iter().map(String::as_str).collect();
+        let line = |(at, line): &(Duration, Line)| match line {
+            Line::Event(event) => format!("{at:?} {event:?}"),
+            Line::Text(text) => format!("{at:?} {text}"),
+        };
+        let recent: Vec<String> = self.recent.iter().map(line).collect();
         let (seed, replay) = (self.seed, &self.replay);
         panic!(
             "{what}\n  seed {seed} at {:?}; replay: {replay}\n  last events:\n    {}",
@@ -182,22 +248,47 @@ impl World {
 
     pub(super) fn record(&mut self, what: impl Hash, line: impl FnOnce() -> String) {
         (self.clock.elapsed(), what).hash(&mut self.hash);
+        let line = line();
+        if self.loud {
+            println!("{:?} {line}", self.clock.elapsed());
+        }
+        self.remember(Line::Text(line));
+    }
+
+    /// As [`Self::record`] for what happens a million times: nothing is written out.
+    pub(super) fn record_event(&mut self, event: Event) {
+        (self.clock.elapsed(), event).hash(&mut self.hash);
+        if self.loud {
+            println!("{:?} {event:?}", self.clock.elapsed());
+        }
+        self.remember(Line::Event(event));
+    }
+
+    /// The octets that travel are part of the trace.
+    pub(super) fn record_octets(&mut self, octets: &[u8]) {
+        self.hash.write(octets);
+    }
+
+    fn remember(&mut self, line: Line) {
         if self.recent.len() == TRACE_SHOWN {
             self.recent.pop_front();
         }
-        let line = format!("{:?} {}", self.clock.elapsed(), line());
-        if std::env::var_os("ANYHOP_TRACE").is_some() {
-            println!("{line}");
-        }
-        self.recent.push_back(line);
+        self.recent.push_back((self.clock.elapsed(), line));
     }
 
     fn begin(&mut self) {
-        if !std::mem::replace(&mut self.started, true) {
+        if !self.started {
+            self.route_interior();
             for node in 0..self.nodes.len() {
                 self.boot(node);
             }
+            self.started = true;
         }
+    }
+
+    /// Time has begun: a router that is not running is down.
+    pub(super) fn has_begun(&self) -> bool {
+        self.started
     }
 
     pub(super) fn boot(&mut self, node: usize) {
@@ -218,21 +309,21 @@ impl World {
             extended_communities: Vec::new(),
             next_hop: None,
         };
-        self.own(name, prefix, Some(Arc::new(route)))
+        let (node, prefix) = (self.index(name), prefix.parse().expect("a prefix"));
+        self.own(node, prefix, Some(Arc::new(route)))
     }
 
     /// The router's own route is withdrawn.
     pub fn withdraw(&mut self, name: &str, prefix: &str) -> &mut Self {
-        self.own(name, prefix, None)
+        let (node, prefix) = (self.index(name), prefix.parse().expect("a prefix"));
+        self.own(node, prefix, None)
     }
 
-    fn own(&mut self, name: &str, prefix: &str, route: Option<Arc<LocalRoute>>) -> &mut Self {
+    pub(super) fn own(&mut self, index: usize, prefix: IpNet, route: Option<Arc<LocalRoute>>) -> &mut Self {
         self.begin();
-        let prefix: IpNet = prefix.parse().expect("a prefix");
-        let (now, index) = (self.clock.now(), self.index(name));
-        self.record((index, prefix, route.is_some()), || {
-            format!("{name}: own {prefix} {}", if route.is_some() { "up" } else { "down" })
-        });
+        let now = self.clock.now();
+        let name = self.nodes[index].name.clone();
+        self.record((index, prefix, &route), || format!("{name}: own {prefix} {route:?}"));
         let node = &mut self.nodes[index];
         match &route {
             Some(route) => node.announced.insert(prefix, Arc::clone(route)),
@@ -272,7 +363,7 @@ impl World {
             let current = self.total_activity();
             if current != activity {
                 (activity, since) = (current, self.clock.elapsed());
-            } else if self.clock.elapsed() - since >= QUIET.max(HOLD_TIME * 2) && self.unsettled().is_none() {
+            } else if self.clock.elapsed() - since >= QUIET && self.unsettled().is_none() {
                 break;
             }
         }
@@ -293,18 +384,24 @@ impl World {
             if node.machines.as_ref().is_some_and(|machines| machines.sync.view().failed > 0) {
                 return Some(format!("{}'s data plane still refuses routes", node.name));
             }
-            for port in &node.ports {
-                let link = &self.links[port.link];
-                let alive = link.nodes.iter().all(|end| self.nodes[*end].machines.is_some());
-                let expected = alive && link.up && !link.silent;
-                let stands = self.session(node, port.peer) == Some(SessionState::Established);
-                if node.machines.is_some() && expected != stands {
-                    let state = self.session(node, port.peer);
-                    return Some(format!("{}'s session with {} is {state:?}", node.name, port.peer));
+            for peer in node.peers.iter().filter(|_| node.machines.is_some()) {
+                let stands = self.session(node, peer.remote) == Some(SessionState::Established);
+                if self.can_stand(peer) != stands {
+                    let state = self.session(node, peer.remote);
+                    return Some(format!("{}'s session with {} is {state:?}", node.name, peer.remote));
                 }
             }
         }
         None
+    }
+
+    /// Both sides of a session want it and live, and packets pass between them.
+    #[must_use]
+    pub fn can_stand(&self, peer: &Peer) -> bool {
+        let nodes = self.links[peer.link].nodes;
+        let alive = nodes.iter().all(|end| self.nodes[*end].machines.is_some());
+        let theirs = self.nodes[peer.node].peer_of(peer.local, peer.remote);
+        alive && self.links[peer.link].passes() && peer.is_wanted() && theirs.is_some_and(Peer::is_wanted)
     }
 
     /// The state of a session, if the router lives and has that neighbor.
@@ -338,6 +435,9 @@ impl World {
         if !silent {
             self.resume(link);
         }
+        if self.links[link].cable {
+            self.route_interior();
+        }
         self
     }
 
@@ -369,6 +469,7 @@ impl World {
         if up {
             self.resume(link);
         }
+        self.route_interior();
         self
     }
 
@@ -394,12 +495,16 @@ impl World {
         self.nodes[node].life.life += 1;
         self.nodes[node].wake_at = None;
         self.nodes[node].accepted = 0;
+        for peer in &mut self.nodes[node].peers {
+            peer.operator = None;
+        }
         for (_, (tcp, side)) in std::mem::take(&mut self.nodes[node].conns) {
             self.forget(tcp, side);
             if reset {
                 self.send_reset(tcp, side.other());
             }
         }
+        self.route_interior();
         self
     }
 
@@ -408,6 +513,7 @@ impl World {
         let node = self.index(name);
         self.record(node, || format!("{name} starts"));
         self.boot(node);
+        self.route_interior();
         self
     }
 
