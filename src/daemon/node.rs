@@ -144,6 +144,27 @@ fn open_kernel(model: &Model) -> Result<Opened, StartError> {
     Ok(Opened { backends, addresses, sources, monitor: Some(handle) })
 }
 
+/// Some neighbor is asked to keep our routes while we restart.
+fn restarts_gracefully(model: &Model) -> bool {
+    model.speaker.neighbors.iter().any(|neighbor| neighbor.enabled && neighbor.graceful_restart.restarting)
+}
+
+/// An earlier run left routes that still forward. A data plane that cannot be read counts as one that lost them: to say that
+/// forwarding went on although it did not draws traffic into a hole.
+fn forwards(backends: &mut [Box<dyn fib_sync::backend::FibBackend>]) -> bool {
+    !backends.is_empty()
+        && backends.iter_mut().all(|backend| {
+            let mut found = false;
+            match backend.dump(&mut |_| found = true) {
+                Ok(()) => found,
+                Err(error) => {
+                    tracing::warn!(backend = backend.name(), %error, "cannot tell what an earlier run left");
+                    false
+                }
+            }
+        })
+}
+
 fn kernel_config(model: &KernelModel) -> KernelConfig {
     KernelConfig {
         table: model.table,
@@ -161,7 +182,7 @@ fn kernel_config(model: &KernelModel) -> KernelConfig {
 pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) -> Result<Running, StartError> {
     let addresses: Vec<ApiAddress> = model.api.iter().map(Into::into).collect();
     let listeners = api::Listeners::bind(&addresses)?;
-    let opened = open(&model, platform)?;
+    let mut opened = open(&model, platform)?;
     let seed = fresh_seed();
 
     let events = Events::default();
@@ -169,6 +190,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let io = IoConfig { listen: model.bgp.listen.clone(), ..IoConfig::default() };
     let mut speaker = model.speaker.clone();
     speaker.seed = seed;
+    speaker.restarting = restarts_gracefully(&model) && forwards(&mut opened.backends);
     let bgp = bgpd::io::spawn(speaker, io, rib.sink())?;
     // The configured VIPs are the services' from the first moment, also those bound before we came.
     let vips = model.services.iter().flat_map(|service| service.vips.iter().copied()).collect();

@@ -23,6 +23,10 @@ pub(super) async fn run(node: Node, mut synced: watch::Receiver<bool>) {
     if synced.wait_for(|synced| *synced).await.is_err() {
         return;
     }
+    // After a restart BGP holds its routes for as long as it told the neighbors; then it lets go by itself.
+    while holding(&node).await {
+        tokio::time::sleep(LOOK).await;
+    }
     let _ = tokio::time::timeout(LONGEST, converged(&node)).await;
     for fib in &node.fibs {
         tracing::debug!(backend = fib.name, "sweeping what an earlier run left");
@@ -30,6 +34,11 @@ pub(super) async fn run(node: Node, mut synced: watch::Receiver<bool>) {
             return;
         }
     }
+}
+
+/// BGP knows routes that the RIB has not been told.
+async fn holding(node: &Node) -> bool {
+    matches!(node.bgp.query(Query::Summary).await, Ok(Reply::Summary(summary)) if summary.holding)
 }
 
 async fn converged(node: &Node) {
@@ -44,7 +53,7 @@ async fn converged(node: &Node) {
         let all_up = waiting.iter().all(|neighbor| neighbor.state == SessionState::Established);
         let now: Vec<(NeighborKey, u64)> =
             waiting.iter().map(|neighbor| (neighbor.key.clone(), neighbor.updates_in)).collect();
-        quiet = if all_up && now == before { quiet + 1 } else { 0 };
+        quiet = if all_up && now == before && !holding(node).await { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {
             return;
         }

@@ -436,4 +436,6 @@ pub struct Summary {
     pub attribute_sets: usize,
     /// Export groups.
     pub groups: usize,
+    /// The shared RIB has not been told everything yet: routes are held after a restart (RFC 4724 §4.1), or on their way.
+    pub holding: bool,
 }

@@ -6,4 +6,5 @@ mod oracle;
 mod originate;
 mod paths;
 mod rig;
+mod stale;
 mod stories;

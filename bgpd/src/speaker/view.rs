@@ -66,6 +66,7 @@ impl Speaker {
                 paths: (self.tables.shards.v4.path_count(), self.tables.shards.v6.path_count()),
                 attribute_sets: self.tables.store.len(),
                 groups: self.tables.groups.iter().flatten().count(),
+                holding: self.tables.hold_rib || self.more,
             }),
         }
     }

@@ -22,6 +22,7 @@ use crate::wire::capability::{AddPathMode, Capability};
 use crate::wire::header::{self, HEADER_LEN, MessageType};
 use crate::wire::nlri::{NlriFamily, PrefixIter};
 use crate::wire::open::Open;
+use crate::wire::route_refresh::{RefreshKind, RouteRefresh};
 use crate::wire::update::{self, Packing};
 
 pub(crate) const OUR_AS: u32 = 64512;
@@ -49,6 +50,8 @@ pub(crate) struct Fake {
     pub(crate) notifications: usize,
     pub(crate) updates: usize,
     pub(crate) refreshes: usize,
+    /// ROUTE-REFRESHs it was sent, each with the number of UPDATEs before it.
+    pub(crate) marks: Vec<(RefreshKind, usize)>,
     /// It does not read.
     pub(crate) deaf: bool,
     up: bool,
@@ -65,6 +68,10 @@ pub(crate) struct Rig {
     /// The way to these; others are reached at cost 0.
     pub(crate) metric: BTreeMap<IpAddr, Option<u32>>,
     pub(crate) tracked: BTreeSet<IpAddr>,
+    /// What neighbors offer beside the usual, by their place.
+    pub(crate) further: BTreeMap<usize, Vec<Capability>>,
+    /// Routes taken back from the shared RIB.
+    pub(crate) removed: usize,
     pub(crate) events: Vec<Event>,
     pub(crate) finished: bool,
     /// What neighbors offer of add-path, by place in the configuration; otherwise all that the configuration has use for.
@@ -198,6 +205,8 @@ impl Rig {
             rib: BTreeMap::new(),
             metric: BTreeMap::new(),
             tracked: BTreeSet::new(),
+            further: BTreeMap::new(),
+            removed: 0,
             events: Vec::new(),
             finished: false,
             offers: BTreeMap::new(),
@@ -254,6 +263,7 @@ impl Rig {
             notifications: 0,
             updates: 0,
             refreshes: 0,
+            marks: Vec::new(),
             deaf: false,
             up: true,
             as4,
@@ -274,6 +284,7 @@ impl Rig {
             capabilities
                 .push(Capability::AddPath(offers.iter().map(|(family, mode)| ((*family).into(), *mode)).collect()));
         }
+        capabilities.extend(self.further.get(&at).into_iter().flatten().cloned());
         let open = Open { asn, hold_secs: 90, router_id, capabilities };
         match self.fakes.iter().position(|known| known.address == fake.address) {
             Some(known) => self.fakes[known] = fake,
@@ -386,7 +397,10 @@ impl Rig {
                 for change in batch.changes {
                     match change.route {
                         Some(route) => self.rib.insert(change.prefix, batch.routes[route as usize].clone()),
-                        None => self.rib.remove(&change.prefix),
+                        None => {
+                            self.removed += 1;
+                            self.rib.remove(&change.prefix)
+                        }
                     };
                 }
             }
@@ -488,7 +502,11 @@ impl Fake {
         match kind {
             MessageType::Update => self.update(body),
             MessageType::Notification => self.notifications += 1,
-            MessageType::RouteRefresh => self.refreshes += 1,
+            MessageType::RouteRefresh => {
+                self.refreshes += 1;
+                let refresh = RouteRefresh::decode(body, true).expect("a valid ROUTE-REFRESH");
+                self.marks.push((refresh.kind, self.updates));
+            }
             _ => {}
         }
     }
