@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bgpd::config::NeighborConfig;
+use bgpd::speaker::{Effect, effect};
 
 use super::model::Model;
 
@@ -36,6 +37,8 @@ pub struct Diff {
     pub services: bool,
     /// The log's level or format.
     pub log: bool,
+    /// What is done to neighbors that stay, by name; those that nothing is done to are not here.
+    pub effects: Vec<(String, Effect)>,
     /// What people are told, one line per change.
     pub lines: Vec<String>,
     /// Keys that cannot be changed without a restart.
@@ -76,8 +79,18 @@ impl Diff {
         for (name, neighbor) in &now {
             match before.get(name) {
                 None => self.lines.push(format!("neighbor {name} added")),
-                Some(before) if before != neighbor => self.lines.push(format!("neighbor {name} changed")),
-                Some(_) => {}
+                Some(before) => {
+                    let effect = effect((&old.speaker, before.0), (&new.speaker, neighbor.0));
+                    if before != neighbor {
+                        let said = match effect {
+                            Some(Effect::Reset) => ", which resets its session",
+                            Some(Effect::Refresh) => ", which asks it for its routes again",
+                            Some(Effect::Live) | None => "",
+                        };
+                        self.lines.push(format!("neighbor {name} changed{said}"));
+                    }
+                    self.effects.extend(effect.map(|effect| (name.clone(), effect)));
+                }
             }
         }
         for name in before.keys().filter(|name| !now.contains_key(*name)) {

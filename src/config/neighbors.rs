@@ -300,7 +300,11 @@ pub(super) fn neighbors<'a>(
 fn judge(who: &Who, keys: &Shared, node: &NodeModel, confederation: Option<&Confederation>, table: &Table<'_>) {
     let wrong = |key: &str, message: String| table.wrong(table.span_of(key), key, message);
     let remote_as = keys.asn.unwrap_or(RemoteAs::External);
-    let internal = is_internal(remote_as, node);
+    let internal = match remote_as {
+        RemoteAs::Internal => true,
+        RemoteAs::External => false,
+        RemoteAs::Number(asn) => asn == keys.local_asn.unwrap_or(node.asn),
+    };
     let member =
         matches!(remote_as, RemoteAs::Number(asn) if confederation.is_some_and(|all| all.members.contains(&asn)));
     if let Some(local) = keys.local_address {
@@ -359,14 +363,6 @@ fn judge(who: &Who, keys: &Shared, node: &NodeModel, confederation: Option<&Conf
         if keys.role.is_some_and(|role| role != Role::RouteServer) {
             wrong("role", "contradicts route_server_client: our role is then \"rs\"".to_owned());
         }
-    }
-}
-
-fn is_internal(remote_as: RemoteAs, node: &NodeModel) -> bool {
-    match remote_as {
-        RemoteAs::Internal => true,
-        RemoteAs::External => false,
-        RemoteAs::Number(asn) => asn == node.asn,
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bgpd::config::{AddPath, Aggregate, Confederation, GracefulRestart, MaxPrefix, PolicyRef, RemoteAs, Role, Secret};
+use bgpd::speaker::Effect;
 use proptest::prelude::*;
 use rib::{AddressFamily, AdminDistance};
 
@@ -589,4 +590,66 @@ fn a_password_is_read_from_its_file_and_never_repeated() {
         assert!(said.contains(expected), "{line}: {said}");
         assert!(!said.contains("hush") && !format!("{errors:?}").contains("hush"), "{line}: {said}");
     }
+}
+
+/// Lines of a neighbor changed, and what that does to its session.
+const EFFECTS: &[(&str, &str, Option<Effect>)] = &[
+    ("", "", None),
+    ("", "description = \"x\"", Some(Effect::Live)),
+    ("", "import = \"accept\"", Some(Effect::Live)),
+    ("", "export = \"accept\"", Some(Effect::Live)),
+    ("", "max_prefix = { limit = 5 }", Some(Effect::Live)),
+    ("", "connect_retry = \"9s\"", Some(Effect::Live)),
+    ("", "default_originate = true", Some(Effect::Live)),
+    ("adj_in = \"accepted\"", "adj_in = \"accepted\"\nimport = \"accept\"", Some(Effect::Refresh)),
+    ("adj_in = \"accepted\"", "", Some(Effect::Refresh)),
+    ("", "adj_in = \"accepted\"", Some(Effect::Live)),
+    ("", "hold_time = \"9s\"", Some(Effect::Reset)),
+    ("", "families = [\"ipv4-unicast\", \"ipv6-unicast\"]", Some(Effect::Reset)),
+    ("", "password = \"x\"", Some(Effect::Reset)),
+    ("password = \"x\"", "password = \"y\"", Some(Effect::Reset)),
+    ("", "ttl_security = 1", Some(Effect::Reset)),
+    ("", "role = \"peer\"", Some(Effect::Reset)),
+    ("", "add_path = { receive = true }", Some(Effect::Reset)),
+    ("", "graceful_restart = { enabled = true }", Some(Effect::Reset)),
+    ("", "local_address = \"10.0.0.2\"", Some(Effect::Reset)),
+    ("", "enabled = false", Some(Effect::Reset)),
+];
+
+#[test]
+fn a_reload_says_of_each_neighbor_whether_its_session_goes_on() {
+    let mut wrong = Vec::new();
+    for (before, after, expected) in EFFECTS {
+        let with = |lines: &str| good(&format!("[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\n{lines}\n"));
+        let diff = Diff::between(&with(before), &with(after));
+        let found = diff.effects.first().map(|(_, effect)| *effect);
+        if found != *expected {
+            wrong.push(format!("{before:?} -> {after:?}: {found:?}, not {expected:?}"));
+        }
+        assert!(!diff.lines.iter().any(|line| line.contains('\u{22}')), "no value is repeated: {:?}", diff.lines);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_examples_are_valid_and_nothing_is_said_against_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = dir.path().join("clients.key");
+    std::fs::write(&key, "for the test\n").expect("written");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode set");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&root).expect("the examples") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("a text");
+        // As if it stood beside its key file.
+        match super::review_text(&dir.path().join(&name), &text) {
+            Ok((_, warnings)) => assert!(warnings.is_empty(), "{warnings}"),
+            Err(errors) => panic!("{errors}"),
+        }
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["anycast-site.toml", "edge.toml", "route-reflector.toml", "route-server.toml"]);
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bgpd::speaker::message::{NeighborView, Query, Reply, SessionState};
+use bgpd::wire::MessageType;
 use fib_sync::host::Link;
 use fib_sync::memory::{MemoryHost, Plane};
 use ipnet::IpNet;
@@ -291,4 +292,45 @@ async fn a_second_daemon_on_the_same_socket_or_port_is_told_so() {
     assert!(second.contains("already in use"), "{second}");
     first.stop().await;
     assert!(!socket.exists(), "the socket file goes with its daemon");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_reloads_of_the_same_file_send_nothing_but_keepalives() {
+    let (edge, host, _) = node(listener()).await;
+    host.set_link(eth0(true));
+    let port = edge.node.info.bgp_listen[0].port();
+    let file = || speaker(port, &["198.51.100.0/24", "198.51.101.0/24"], "");
+    let (mut site, _, _) = node(file()).await;
+    until("the routes at the edge", async || has(&edge.node, "198.51.101.0/24").await).await;
+    until("End-of-RIB", async || neighbor(&site.node, "127.0.0.1").await.updates_out >= 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = (neighbor(&site.node, "127.0.0.1").await, neighbor(&edge.node, "127.0.0.4").await);
+    for round in 0..1000 {
+        let diff = site.reload(file()).await.expect("the reload is carried out");
+        assert!(diff.is_empty() || round % 100 == 1, "{:?}", diff.lines);
+        // Now and then something that reaches the speaker and is nobody else's business.
+        if round % 100 == 0 {
+            let mut other = file();
+            other.speaker.neighbors[0].description = format!("round {round}");
+            let diff = site.reload(other).await.expect("the reload is carried out");
+            assert_eq!(diff.lines, ["neighbor 127.0.0.1 changed"]);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let after = (neighbor(&site.node, "127.0.0.1").await, neighbor(&edge.node, "127.0.0.4").await);
+    for (before, after) in [(&before.0, &after.0), (&before.1, &after.1)] {
+        assert_eq!(after.state, SessionState::Established);
+        assert_eq!(after.established_count, before.established_count);
+        assert_eq!((after.updates_in, after.updates_out), (before.updates_in, before.updates_out));
+    }
+    // Not only no UPDATE: all that was said in between is KEEPALIVE.
+    let said = after.0.messages.1 - before.0.messages.1;
+    let Ok(Reply::History(entries)) = site.node.bgp.query(Query::History(after.0.key.clone())).await else {
+        panic!("the history is told")
+    };
+    let sent: Vec<_> = entries.iter().filter(|entry| entry.sent).collect();
+    let new = &sent[sent.len() - usize::try_from(said).expect("a few")..];
+    assert!(new.iter().all(|entry| entry.kind == MessageType::Keepalive), "{new:?}");
+    site.stop().await;
+    edge.stop().await;
 }

@@ -53,10 +53,47 @@ fn needs_reset(old: &SessionConfig, new: &SessionConfig, before: &NeighborConfig
     settle(old) != settle(new)
         || before.local_address != after.local_address
         || before.multihop != after.multihop
-        || before.ttl_security != after.ttl_security
+        // A connection stands under the key and the distance it was made with.
         || before.password != after.password
+        || before.ttl_security != after.ttl_security
         || before.route_reflector_client != after.route_reflector_client
         || before.route_server_client != after.route_server_client
+}
+
+/// What a new configuration does to a neighbor that stays, the gentlest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// The session goes on: routes are judged anew where that matters, and only what comes out differently is sent.
+    Live,
+    /// The session goes on, and the neighbor is asked to say everything again (RFC 2918).
+    Refresh,
+    /// The session ends with a Cease and, if the neighbor is enabled, begins anew.
+    Reset,
+}
+
+/// What a reload from `old` to `new` does to one neighbor; `None`: nothing.
+#[must_use]
+pub fn effect(
+    (old, before): (&SpeakerConfig, &NeighborConfig),
+    (new, after): (&SpeakerConfig, &NeighborConfig),
+) -> Option<Effect> {
+    let session =
+        |speaker: &SpeakerConfig, neighbor: &NeighborConfig| arrivals::session_config(speaker, neighbor, None, 0);
+    if before.enabled != after.enabled || needs_reset(&session(old, before), &session(new, after), before, after) {
+        return Some(Effect::Reset);
+    }
+    let policies = old.policies != new.policies;
+    let import = before.import != after.import
+        || before.allow_as_in != after.allow_as_in
+        || policies
+        || old.require_policy != new.require_policy;
+    let forgotten = before.adj_in == AdjInKeep::Accepted;
+    // What was dropped before it could be judged anew has to be asked for.
+    if forgotten && (import || after.adj_in == AdjInKeep::All) {
+        return Some(Effect::Refresh);
+    }
+    let summaries = old.aggregates != new.aggregates || old.best_external != new.best_external;
+    (before != after || import || summaries).then_some(Effect::Live)
 }
 
 impl Speaker {
