@@ -4,7 +4,7 @@
 //! its place in the tables serve the next one. How an interface is searched is the carrier's business.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,8 @@ pub(super) fn session_config(
     let mut session = SessionConfig::of(speaker, config, number);
     if config.address.is_unspecified() {
         match found {
-            Some((address, _)) => session.remote = SocketAddr::new(address.into(), config.port),
+            // The scope tells which link next hops of its are on.
+            Some((address, scope)) => session.remote = SocketAddrV6::new(address, config.port, 0, scope).into(),
             None => session.passive = true,
         }
     }

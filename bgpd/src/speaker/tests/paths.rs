@@ -1,8 +1,9 @@
 //! Several paths to a prefix: add-path (RFC 7911) received and sent, best-external, multipath.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use bytes::BytesMut;
 use rib::AddressFamily::{Ipv4, Ipv6};
 
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor, net, service, update};
@@ -441,4 +442,28 @@ fn a_neighbor_has_no_more_paths_to_a_prefix_than_can_be_looked_through() {
     rig.lose(1).settle();
     assert_eq!(received(&rig, 1), 0);
     rig.assert_no_leak();
+}
+
+#[test]
+fn a_congested_speaker_takes_less_in_but_always_goes_on() {
+    // So many groups, each with its own way to say "we": export is slower than what comes in.
+    let mut neighbors: Vec<_> = (2..20).map(|n| neighbor(n, 65000 + u32::from(n))).collect();
+    for (one, asn) in neighbors.iter_mut().zip(64600..) {
+        one.local_asn = Some(asn);
+    }
+    neighbors.push(neighbor(1, 65001));
+    let mut rig = Rig::up(config(neighbors));
+    let prefixes: Vec<_> =
+        (0..120_000u32).map(|n| net(&format!("{}/26", Ipv4Addr::from_bits(0x0a00_0000 + n * 64)))).collect();
+    let mut octets = BytesMut::new();
+    for (n, some) in (0u32..).zip(prefixes.chunks(1000)) {
+        octets.extend_from_slice(&update(PeerKind::External, some, Some(&attributes(&[65001, 1 + n], HOP))));
+    }
+    rig.announce(1, DEST, &attributes(&[65001], HOP)).settle();
+    let waits = rig.receive(1, octets);
+    assert!(waits.iter().any(|in_a_row| *in_a_row > 0), "it was congested");
+    // While nothing is taken in, export goes on: the carrier that asks again and again does not ask in vain.
+    assert!(waits.iter().all(|in_a_row| *in_a_row < 300), "{:?}", waits.iter().max());
+    rig.settle();
+    assert_eq!(rig.fake(2).view.len(), prefixes.len() + 1);
 }

@@ -306,6 +306,23 @@ impl Rig {
         while self.speaker.receive(self.now, conn, &mut octets, &mut self.out) == Progress::More {}
     }
 
+    /// What the neighbor wrote is read; how often in a row the speaker was asked to take from it and took nothing.
+    pub(crate) fn receive(&mut self, n: u8, mut octets: BytesMut) -> Vec<usize> {
+        let conn = self.fake(n).conn;
+        let mut waits = vec![0];
+        loop {
+            let before = octets.len();
+            let progress = self.speaker.receive(self.now, conn, &mut octets, &mut self.out);
+            match waits.last_mut() {
+                Some(in_a_row) if octets.len() == before => *in_a_row += 1,
+                _ => waits.push(0),
+            }
+            if progress == Progress::Drained {
+                return waits;
+            }
+        }
+    }
+
     fn at(&self, n: u8) -> usize {
         let addresses = [address(n), address6(n)];
         self.fakes.iter().position(|f| addresses.contains(&f.address)).expect("a known neighbor")
