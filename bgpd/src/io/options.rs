@@ -152,9 +152,20 @@ pub(super) fn only_icmp_types(socket: BorrowedFd<'_>, types: &[u8]) -> io::Resul
     set(socket, libc::IPPROTO_ICMPV6, ICMP6_FILTER, &blocked)
 }
 
-/// A socket on which the kernel tells that links have changed.
+/// A socket on which the kernel tells that links have changed. It is bound, for one without a port hears nothing: the kernel takes
+/// it for itself, which needs not be told.
 pub(super) fn join_link_changes(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set(socket, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &libc::RTNLGRP_LINK)
+    // SAFETY: all-zero octets are a valid `sockaddr_nl`.
+    #[allow(unsafe_code)]
+    let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_groups = libc::RTMGRP_LINK as u32;
+    // SAFETY: the descriptor is open while it is borrowed, and the kernel reads a live address of the length said.
+    #[allow(unsafe_code)]
+    let result = unsafe {
+        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_nl>() as socklen_t)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// `socket` in the care of the runtime's poll.
