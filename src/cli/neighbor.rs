@@ -57,11 +57,11 @@ pub(super) async fn run(client: Client, wish: Neighbor) -> Result<(), Failure> {
     let mut api = client.bgp();
     let (done, after) = match wish {
         Neighbor::Enable { address } => {
-            let request = set_enabled(address, true, None);
+            let request = set_enabled(&address, true, None);
             ("enabled", api.set_neighbor_enabled(request).await?.into_inner().neighbor)
         }
         Neighbor::Disable { address, message } => {
-            let request = set_enabled(address, false, message);
+            let request = set_enabled(&address, false, message);
             ("disabled", api.set_neighbor_enabled(request).await?.into_inner().neighbor)
         }
         Neighbor::Reset { address, soft } => {
@@ -119,6 +119,6 @@ pub(super) fn history_text(messages: &[Message], octets: bool) -> String {
     text
 }
 
-fn set_enabled(address: NeighborKey, enabled: bool, message: Option<String>) -> v1::SetNeighborEnabledRequest {
+fn set_enabled(address: &NeighborKey, enabled: bool, message: Option<String>) -> v1::SetNeighborEnabledRequest {
     v1::SetNeighborEnabledRequest { address: address.to_string(), enabled, message: message.unwrap_or_default() }
 }

@@ -10,8 +10,11 @@ use proto::v1;
 
 use super::{duration, family, timestamp};
 
-/// Capabilities by name, and whether a session has them.
-const CAPABILITIES: &[(&str, fn(&Negotiated) -> bool)] = &[
+/// Whether a session has it.
+type InUse = fn(&Negotiated) -> bool;
+
+/// Capabilities by name.
+const CAPABILITIES: &[(&str, InUse)] = &[
     ("4-octet-as", |agreed| agreed.as4),
     ("extended-messages", |agreed| agreed.extended_messages),
     ("route-refresh", |agreed| agreed.route_refresh),

@@ -330,7 +330,7 @@ fn equal_paths_are_one_route_and_their_set_follows_each_of_them() {
     }
     rig.settle();
     assert_eq!(legs(&rig), hops(&[(1, 1), (2, 1)]), "strict: one neighbor AS");
-    let relaxed = SpeakerConfig { multipath_relax: true, ..several.clone() };
+    let relaxed = SpeakerConfig { multipath_relax: true, ..several };
     rig.input(Input::Configure(Box::new(relaxed)));
     rig.settle();
     assert_eq!(legs(&rig), hops(&[(1, 1), (2, 1), (3, 1)]), "relaxed: equal length");
