@@ -329,7 +329,20 @@ impl World {
             members.any(|node| node.peers.iter().any(|peer| peer.asn == asn && !self.can_stand(peer)));
         let inside = |link: &Link| link.cable && link.nodes.iter().all(|node| self.nodes[*node].asn == asn);
         let torn = self.flat.contains(&asn) && self.links.iter().any(|link| inside(link) && !link.passes());
-        (sessions_missing || torn).then_some(Strange::TornAs)
+        (sessions_missing || torn || self.lacks_family(asn)).then_some(Strange::TornAs)
+    }
+
+    /// A reload has taken a family out of a session within the AS: its routers do not all hear of the same prefixes.
+    fn lacks_family(&self, asn: u32) -> bool {
+        let mut spoken: BTreeMap<(usize, usize), BTreeSet<bool>> = BTreeMap::new();
+        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.asn == asn) {
+            for peer in node.peers.iter().filter(|peer| peer.asn == asn) {
+                let families = peer.families.iter().map(|family| *family == AddressFamily::Ipv6);
+                spoken.entry((at, peer.node)).or_default().extend(families);
+            }
+        }
+        let all: BTreeSet<bool> = spoken.values().flatten().copied().collect();
+        spoken.values().any(|families| *families != all)
     }
 
     /// The router that a leg leads to.

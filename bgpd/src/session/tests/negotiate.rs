@@ -344,13 +344,10 @@ fn capabilities_that_are_refused_are_left_out_once() {
     // RFC 5492 §3: it knows no capabilities at all.
     let [first, second, third] = opens_after(config(), &Notification::open(4));
     assert_eq!((first, second.capabilities.len(), third), (full.clone(), 0, full.clone()));
-    // It names some: IPv6 and extended messages, and something we never said.
+    // What it misses of us is nothing to leave out: the session would go on without a family.
     let data = [1, 4, 0, 2, 0, 1, 6, 0, 99, 0];
-    let [first, second, third] = opens_after(config(), &Notification::open(7).with_data(Bytes::copy_from_slice(&data)));
-    let without =
-        |c: &Capability| ![Capability::MultiProtocol(AfiSafi::IPV6_UNICAST), Capability::ExtendedMessages].contains(c);
-    let expected: Vec<Capability> = full.capabilities.iter().filter(|c| without(c)).cloned().collect();
-    assert_eq!((first, second.capabilities, third), (full.clone(), expected, full.clone()));
+    let missed = Notification::open(7).with_data(Bytes::copy_from_slice(&data));
+    assert!(opens_after(config(), &missed).iter().all(|open| *open == full));
     // Nothing would be left to speak about, or it is about something else: no change.
     let only_v6 = SessionConfig { families: vec![AddressFamily::Ipv6], ..config() };
     let opens = opens_after(only_v6.clone(), &Notification::open(4));
