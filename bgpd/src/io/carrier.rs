@@ -2,24 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rib::Source;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::{AbortHandle, spawn_local};
 use tracing::{debug, error, info, warn};
 
+use super::door::Door;
 use super::handle::{Request, RequestError, Tally, count};
 use super::keys::Keys;
 use super::lanes::Lanes;
-use super::{IoConfig, RibSink, connection, discover, options, socket};
+use super::{IoConfig, RibSink, connection, discover};
 use crate::config::SpeakerConfig;
 use crate::session::ConnId;
 use crate::speaker::message::{Command, Event, Input, Output, Query, Reply};
@@ -35,18 +34,6 @@ const PAUSED_WORK_EVERY: Duration = Duration::from_millis(100);
 /// then end the sessions, which is the truth.
 const RIB_BACKLOG_MAX: usize = 4096;
 
-/// Refused connections that are reported per second.
-const REFUSALS_PER_SECOND: u32 = 4;
-
-/// Connections that one address may have open, those being closed included. A session needs two.
-const CONNECTIONS_PER_NEIGHBOR: u32 = 16;
-
-/// An accept that fails again and again is reported so often.
-const ACCEPT_REPORT_EVERY: Duration = Duration::from_secs(10);
-
-/// Wait after an accept that failed for lack of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
 /// Longest time from the shutdown to the end of the thread, whatever the peers do.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
@@ -56,6 +43,8 @@ pub(super) struct Parts {
     pub(super) io: IoConfig,
     pub(super) rib: RibSink,
     pub(super) listeners: Vec<std::net::TcpListener>,
+    /// What the listeners demand of those who connect.
+    pub(super) keys: Keys,
     pub(super) lanes: Arc<Lanes>,
     pub(super) counters: Arc<Tally>,
     pub(super) inbox: mpsc::Receiver<Request>,
@@ -83,7 +72,7 @@ pub(super) struct Link {
 pub(super) struct Carrier {
     pub(super) io: IoConfig,
     pub(super) counters: Arc<Tally>,
-    state: RefCell<State>,
+    pub(super) state: RefCell<State>,
     lanes: Arc<Lanes>,
     /// The speaker's deadline has moved forward.
     rearm: Notify,
@@ -95,20 +84,17 @@ pub(super) struct Carrier {
     finished: Notify,
 }
 
-struct State {
-    speaker: Speaker,
-    links: HashMap<ConnId, Rc<Link>>,
+/// What a slice of work borrows.
+pub(super) struct State {
+    pub(super) speaker: Speaker,
+    pub(super) links: HashMap<ConnId, Rc<Link>>,
     inbox: mpsc::Receiver<Request>,
-    events: broadcast::Sender<Event>,
+    pub(super) events: broadcast::Sender<Event>,
     rib: RibSink,
     backlog: VecDeque<rib::message::Input>,
     rib_gone: bool,
     armed: Option<Instant>,
-    accepted: u64,
-    reported: (Instant, u32),
-    keys: Keys,
-    /// Open connections that were accepted, by peer.
-    crowd: HashMap<IpAddr, u32>,
+    pub(super) door: Door,
     /// Tasks that look for neighbors, by interface.
     searches: HashMap<Arc<str>, AbortHandle>,
     outputs: Vec<Output>,
@@ -124,12 +110,8 @@ pub(super) fn now() -> Instant {
 
 /// Runs until the speaker has finished.
 pub(super) async fn run(parts: Parts) {
-    let Parts { speaker, io, rib, listeners, lanes, counters, inbox, events } = parts;
+    let Parts { speaker, io, rib, listeners, keys, lanes, counters, inbox, events } = parts;
     let mut outputs = Vec::new();
-    let keys = Keys::new(&listeners).unwrap_or_else(|error| {
-        error!(%error, "cannot hold the listening sockets: neighbors with a password cannot connect to us");
-        Keys::default()
-    });
     let speaker = Speaker::new(now(), speaker, &mut outputs);
     let state = State {
         speaker,
@@ -140,10 +122,7 @@ pub(super) async fn run(parts: Parts) {
         backlog: VecDeque::new(),
         rib_gone: false,
         armed: None,
-        accepted: 0,
-        reported: (now(), 0),
-        keys,
-        crowd: HashMap::new(),
+        door: Door::new(keys),
         searches: HashMap::new(),
         outputs,
         scratch: BytesMut::new(),
@@ -159,7 +138,6 @@ pub(super) async fn run(parts: Parts) {
         rib_room: Notify::new(),
         finished: Notify::new(),
     });
-    carrier.state.borrow_mut().protect_listeners();
     carrier.search();
     carrier.dispatch();
     for listener in listeners {
@@ -202,7 +180,13 @@ impl Carrier {
     /// The speaker is told once.
     pub(super) fn lost(self: &Rc<Self>, conn: ConnId, link: &Link) {
         if !link.gone.replace(true) {
-            self.state.borrow_mut().forget(conn, link);
+            {
+                let state = &mut *self.state.borrow_mut();
+                state.links.remove(&conn);
+                if let Some(peer) = link.peer {
+                    state.door.leave(peer);
+                }
+            }
             link.wake.notify_one();
             if let Some(task) = link.task.borrow_mut().take() {
                 task.abort();
@@ -492,67 +476,6 @@ impl Carrier {
         self.state.borrow_mut().protect_listeners();
     }
 
-    async fn accept(self: Rc<Self>, listener: std::net::TcpListener) {
-        let listener = match TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return error!(%error, "cannot accept BGP connections"),
-        };
-        let mut reported: Option<Instant> = None;
-        loop {
-            match listener.accept().await {
-                Ok((stream, remote)) => self.accepted(stream, remote),
-                Err(error) => {
-                    // No file descriptor or no memory is left: what waits is accepted when there is.
-                    if reported.is_none_or(|at| now() >= at + ACCEPT_REPORT_EVERY) {
-                        warn!(%error, "cannot accept BGP connections; trying again");
-                        reported = Some(now());
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    fn accepted(self: &Rc<Self>, stream: TcpStream, remote: SocketAddr) {
-        let peer = remote.ip().to_canonical();
-        let interface = match remote {
-            SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => options::name_of(v6.scope_id()).map(Arc::from),
-            _ => None,
-        };
-        let conn = {
-            let state = &mut *self.state.borrow_mut();
-            let Some(protection) = state.speaker.protection(peer, interface.as_ref()) else {
-                count(&self.counters.strangers, 1);
-                reset(stream);
-                return state.report_stranger(peer);
-            };
-            if state.crowd.get(&peer).is_some_and(|open| *open >= CONNECTIONS_PER_NEIGHBOR) {
-                count(&self.counters.crowded, 1);
-                return reset(stream);
-            }
-            let demanded = protection.password.as_ref().is_none_or(|password| state.keys.demands(peer, password));
-            let checked = if demanded { socket::accepted(&stream, remote, &protection) } else { Err(unsigned()) };
-            if let Err(error) = checked {
-                count(&self.counters.unprotected, 1);
-                reset(stream);
-                if state.may_report() {
-                    warn!(peer = %peer, %error, "a neighbor's connection refused");
-                }
-                return;
-            }
-            count(&self.counters.accepted, 1);
-            *state.crowd.entry(peer).or_default() += 1;
-            state.accepted += 1;
-            ConnId::accepted(state.accepted)
-        };
-        let local = stream.local_addr().unwrap_or_else(|_| socket::unspecified(remote));
-        let link = Rc::new(Link { peer: Some(peer), ..Link::default() });
-        self.start(conn, &link, stream);
-        self.state.borrow_mut().links.insert(conn, link);
-        self.handle(Input::Accepted { conn, remote, local, interface });
-    }
-
     /// Starts the tasks of a connection that stands.
     pub(super) fn start(self: &Rc<Self>, conn: ConnId, link: &Rc<Link>, stream: TcpStream) {
         let stream = Rc::new(stream);
@@ -571,79 +494,8 @@ impl Carrier {
     }
 }
 
-impl State {
-    fn forget(&mut self, conn: ConnId, link: &Link) {
-        self.links.remove(&conn);
-        if let Some(peer) = link.peer
-            && let Some(open) = self.crowd.get_mut(&peer)
-        {
-            *open -= 1;
-            if *open == 0 {
-                self.crowd.remove(&peer);
-            }
-        }
-    }
-
-    /// A few per second; the counters know of all.
-    fn may_report(&mut self) -> bool {
-        let now = now();
-        let (since, shown) = &mut self.reported;
-        if now.duration_since(*since) >= Duration::from_secs(1) {
-            (*since, *shown) = (now, 0);
-        }
-        *shown += 1;
-        *shown <= REFUSALS_PER_SECOND
-    }
-
-    fn report_stranger(&mut self, remote: IpAddr) {
-        if self.may_report() {
-            let event = Event::UnknownPeer { remote };
-            log(&event);
-            // No subscriber is no error.
-            let _ = self.events.send(event);
-        }
-    }
-
-    /// The listening sockets demand what the speaker's neighbors are protected by.
-    fn protect_listeners(&mut self) {
-        self.keys.set_gtsm(self.speaker.has_ttl_security());
-        self.keys.set(&self.speaker.passwords());
-    }
-
-    /// What only the carrier knows of a neighbor.
-    fn annotate(&self, reply: &mut Reply) {
-        let Reply::Neighbors(views) = reply else { return };
-        for view in views {
-            let Some(address) = view.address else { continue };
-            let protection = self.speaker.protection(address, view.key.interface());
-            let signed = protection.is_some_and(|protection| protection.password.is_some());
-            if let (true, Some(error)) = (signed, self.keys.failure(address)) {
-                view.notes.push(format!("its connections are refused: the TCP-MD5 password cannot be set: {error}"));
-            }
-            if !signed && self.keys.demands_any(address) {
-                view.notes.push(
-                    "its connections have to be signed (TCP-MD5): it has no password, but a range that it is in has"
-                        .to_owned(),
-                );
-            }
-        }
-    }
-}
-
-/// The error of a connection that no listening socket has demanded the right key of.
-fn unsigned() -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, "its TCP-MD5 password could not be demanded when it connected")
-}
-
-/// Refuses a connection without a word (no FIN: the other end learns at once, and nothing of it stays here).
-fn reset(stream: TcpStream) {
-    // An ordinary close will do as well.
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    drop(stream);
-}
-
 /// One line per transition, none per route.
-fn log(event: &Event) {
+pub(super) fn log(event: &Event) {
     match event {
         Event::Neighbor { neighbor, from, to, reason } => {
             info!(peer = %neighbor, ?from, ?to, ?reason, "session state");

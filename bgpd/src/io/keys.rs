@@ -7,7 +7,7 @@ use std::net::{IpAddr, TcpListener};
 use std::os::fd::AsFd;
 
 use ipnet::IpNet;
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 use super::options;
 use crate::config::Secret;
@@ -24,9 +24,9 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Holds its own handles of the listening sockets.
-    pub(super) fn new(listeners: &[TcpListener]) -> io::Result<Self> {
-        let listeners = listeners.iter().map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+    /// Holds its own handles of the sockets, which need not listen yet.
+    pub(super) fn new(sockets: &[Socket]) -> io::Result<Self> {
+        let listeners = sockets.iter().map(|socket| Ok(socket.try_clone()?.into())).collect::<io::Result<_>>()?;
         Ok(Self { listeners, ..Self::default() })
     }
 
@@ -99,8 +99,7 @@ impl Keys {
             let v4 = listener.local_addr().is_ok_and(|at| at.is_ipv4());
             let ttl = if wanted { 255 } else { 64 };
             let set = if v4 { socket.set_ttl_v4(ttl) } else { socket.set_unicast_hops_v6(ttl) };
-            let saved = if wanted { options::save_syn(listener.as_fd()) } else { Ok(()) };
-            if let Err(error) = set.and(saved) {
+            if let Err(error) = set {
                 tracing::error!(%error, "cannot prepare a listening socket for GTSM: protected neighbors are refused");
             }
         }

@@ -15,6 +15,7 @@
 mod carrier;
 mod connection;
 mod discover;
+mod door;
 mod handle;
 mod keys;
 mod lanes;
@@ -32,6 +33,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 pub use handle::{Counters, Handle, RequestError};
 
 use crate::config::SpeakerConfig;
+use crate::speaker::{has_ttl_security, passwords};
 use lanes::Lanes;
 
 /// Where the speaker's routes go, and the next hops it wants followed: the inbox of the RIB's owner.
@@ -100,7 +102,13 @@ pub enum Error {
 /// # Errors
 /// Names the address that cannot be listened on, the reason, and what would help.
 pub fn spawn(speaker: SpeakerConfig, io: IoConfig, rib: RibSink) -> Result<Handle, Error> {
-    let listeners = io.listen.iter().map(|address| socket::listen(*address)).collect::<Result<Vec<_>, _>>()?;
+    // What has to be signed is demanded before anybody can connect.
+    let bound = io.listen.iter().map(|address| socket::bind(*address)).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = keys::Keys::new(&bound).map_err(Error::Thread)?;
+    keys.set_gtsm(has_ttl_security(&speaker));
+    keys.set(&passwords(&speaker));
+    let listeners = bound.into_iter().zip(&io.listen).map(|(socket, address)| socket::listen(socket, *address));
+    let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     let listening =
         listeners.iter().zip(&io.listen).map(|(listener, asked)| listener.local_addr().unwrap_or(*asked)).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Thread)?;
@@ -114,6 +122,7 @@ pub fn spawn(speaker: SpeakerConfig, io: IoConfig, rib: RibSink) -> Result<Handl
         io,
         rib,
         listeners,
+        keys,
         lanes: Arc::clone(&lanes),
         counters: Arc::clone(&counters),
         inbox,

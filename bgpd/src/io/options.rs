@@ -102,17 +102,60 @@ pub(super) fn save_syn(listener: BorrowedFd<'_>) -> io::Result<()> {
     set(listener, libc::IPPROTO_TCP, libc::TCP_SAVE_SYN, &1_i32)
 }
 
-/// The TTL or hop limit of the packet an accepted connection began with; it is forgotten by asking.
-pub(super) fn syn_ttl(socket: BorrowedFd<'_>) -> io::Result<Option<u8>> {
+/// What the packet that a connection began with tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FirstPacket {
+    /// Its TTL or hop limit when it came.
+    pub(super) ttl: u8,
+    /// It carried a TCP-MD5 signature (RFC 2385): the kernel has let it through, so the signature was right.
+    pub(super) signed: bool,
+}
+
+/// The packet that an accepted connection began with; it is forgotten by asking.
+pub(super) fn first_packet(socket: BorrowedFd<'_>) -> io::Result<Option<FirstPacket>> {
     // An IPv4 header has at most 60 octets, TCP's as many; an IPv6 header 40 and few extensions.
     let mut packet = [0; 512];
     let len = get(socket, libc::IPPROTO_TCP, libc::TCP_SAVED_SYN, &mut packet)?;
-    let ttl_at = match packet.first().map(|first| first >> 4) {
-        Some(4) => 8,
-        Some(6) => 7,
-        _ => return Ok(None),
+    Ok(packet.get(..len).and_then(read_first_packet))
+}
+
+fn read_first_packet(packet: &[u8]) -> Option<FirstPacket> {
+    let (ttl, segment) = match packet.first()? >> 4 {
+        4 => (*packet.get(8)?, packet.get(usize::from(packet[0] & 0x0f) * 4..)?),
+        6 => (*packet.get(7)?, after_extensions(*packet.get(6)?, packet.get(40..)?)),
+        _ => return None,
     };
-    Ok(packet.get(..len).and_then(|packet| packet.get(ttl_at)).copied())
+    Some(FirstPacket { ttl, signed: is_signed(segment).unwrap_or(false) })
+}
+
+/// The TCP segment behind the extension headers of IPv6 (RFC 8200 §4); nothing if it cannot be found.
+fn after_extensions(mut next: u8, mut rest: &[u8]) -> &[u8] {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const DESTINATION: u8 = 60;
+    while matches!(next, HOP_BY_HOP | ROUTING | DESTINATION) {
+        let Some([after, units]) = rest.first_chunk() else { return &[] };
+        let Some(behind) = rest.get((usize::from(*units) + 1) * 8..) else { return &[] };
+        (next, rest) = (*after, behind);
+    }
+    if i32::from(next) == libc::IPPROTO_TCP { rest } else { &[] }
+}
+
+/// The segment has the option of RFC 2385; `None` if it is cut short.
+fn is_signed(segment: &[u8]) -> Option<bool> {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const SIGNATURE: u8 = 19;
+    let mut options = segment.get(20..usize::from(segment.get(12)? >> 4) * 4)?;
+    loop {
+        options = match options {
+            [] | [END, ..] => return Some(false),
+            [NOTHING, rest @ ..] => rest,
+            [SIGNATURE, ..] => return Some(true),
+            [_, len, ..] => options.get(usize::from(*len).max(2)..)?,
+            [_] => return None,
+        };
+    }
 }
 
 /// The index of an interface by its name.
@@ -272,8 +315,43 @@ mod tests {
             save_syn(open.as_fd()).expect("saved");
             let _dialled = TcpStream::connect(open.local_addr().expect("address")).expect("connected");
             let (accepted, _) = open.accept().expect("accepted");
-            assert_eq!(syn_ttl(accepted.as_fd()).expect("asked"), Some(64), "{bind}");
-            assert_eq!(syn_ttl(accepted.as_fd()).expect("asked"), None, "{bind}");
+            let expected = FirstPacket { ttl: 64, signed: false };
+            assert_eq!(first_packet(accepted.as_fd()).expect("asked"), Some(expected), "{bind}");
+            assert_eq!(first_packet(accepted.as_fd()).expect("asked"), None, "{bind}");
+        }
+    }
+
+    #[test]
+    fn the_first_packet_tells_whether_it_was_signed() {
+        for (bind, range) in [("127.0.0.1:0", "127.0.0.0/8"), ("[::1]:0", "::1/128")] {
+            let open = listener(bind);
+            save_syn(open.as_fd()).expect("saved");
+            let to = open.local_addr().expect("address");
+            md5_key(open.as_fd(), range.parse().expect("range"), Some("secret")).expect("the kernel knows TCP-MD5");
+            assert!(dials(to, Some("secret")), "{bind}");
+            let (accepted, _) = open.accept().expect("accepted");
+            let first = first_packet(accepted.as_fd()).expect("asked").expect("kept");
+            assert_eq!(first, FirstPacket { ttl: 64, signed: true }, "{bind}");
+        }
+    }
+
+    #[test]
+    fn a_first_packet_that_is_cut_short_is_not_signed() {
+        // IPv6, a hop-by-hop header of 8 octets, TCP with a signature after two octets of nothing.
+        let mut packet = vec![0x60, 0, 0, 0, 0, 48, 0, 255];
+        packet.extend_from_slice(&[0; 32]);
+        packet.extend_from_slice(&[6, 0, 0, 0, 0, 0, 0, 0]);
+        let mut segment = vec![0; 20];
+        segment[12] = 0xa0;
+        segment.extend_from_slice(&[1, 1, 19, 18]);
+        segment.extend_from_slice(&[0; 16]);
+        packet.extend_from_slice(&segment);
+        assert_eq!(read_first_packet(&packet), Some(FirstPacket { ttl: 255, signed: true }));
+        for end in 40..packet.len() {
+            assert_eq!(read_first_packet(&packet[..end]), Some(FirstPacket { ttl: 255, signed: false }), "{end}");
+        }
+        for end in 0..8 {
+            assert_eq!(read_first_packet(&packet[..end]), None, "{end}");
         }
     }
 

@@ -19,26 +19,38 @@ const BACKLOG: i32 = 512;
 /// Internetwork Control (RFC 4271 Appendix E), today CS6 (RFC 4594 §3.2).
 const TOS: u32 = 0xC0;
 
-/// A bound, listening socket.
-pub(super) fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Error> {
-    try_listen(address).map_err(|source| match source.kind() {
+/// What cannot be listened on, and why.
+fn cannot_listen(address: SocketAddr) -> impl Fn(io::Error) -> Error {
+    move |source| match source.kind() {
         io::ErrorKind::AddrInUse => Error::InUse(address),
         io::ErrorKind::PermissionDenied => Error::Denied(address),
         io::ErrorKind::AddrNotAvailable => Error::NotLocal(address),
         _ => Error::Listen { address, source },
-    })
+    }
 }
 
-fn try_listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    // A restart must not wait for the old connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+/// A bound socket on which nobody can connect yet: what protects it is to be set first.
+pub(super) fn bind(address: SocketAddr) -> Result<Socket, Error> {
+    let bound = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        // A restart must not wait for the old connections' TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // Only the first packet tells whether a connection was protected from the beginning.
+        options::save_syn(socket.as_fd())?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    bound().map_err(cannot_listen(address))
+}
+
+/// Lets others connect to a bound socket.
+pub(super) fn listen(socket: Socket, address: SocketAddr) -> Result<std::net::TcpListener, Error> {
+    // Somebody else may have begun to listen since it was bound.
+    socket.listen(BACKLOG).map_err(cannot_listen(address))?;
     Ok(socket.into())
 }
 
@@ -76,14 +88,24 @@ pub(super) fn dial(
 
 /// A connection that a neighbor has made to us; an error if it must not be used.
 pub(super) fn accepted(stream: &tokio::net::TcpStream, remote: SocketAddr, protection: &Protection) -> io::Result<()> {
-    // Its first packet came before we could ask for a TTL: only the packet itself can tell.
-    if let Some(least) = least_ttl(protection) {
-        let came = options::syn_ttl(stream.as_fd())?;
+    let least = least_ttl(protection);
+    if least.is_none() && protection.password.is_none() {
+        return protect(&SockRef::from(stream), remote, protection);
+    }
+    // Its first packet came before we could ask for a TTL, and perhaps before a key was set: only the packet itself can tell.
+    let first = options::first_packet(stream.as_fd())?;
+    let denied = |text: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    if let Some(least) = least {
+        let came = first.map(|first| first.ttl);
         if came.is_none_or(|ttl| ttl < least) {
             let came = came.map_or("an unknown TTL".to_owned(), |ttl| format!("TTL {ttl}"));
-            let text = format!("its first packet came with {came}, less than {least} (ttl_security, RFC 5082)");
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            return denied(format!("its first packet came with {came}, less than {least} (ttl_security, RFC 5082)"));
         }
+    }
+    // The kernel lets a signed packet through only if it has the key. Of a flood (SYN cookies) it keeps no packet: then the last
+    // packet of the handshake was checked.
+    if protection.password.is_some() && first.is_some_and(|first| !first.signed) {
+        return denied("its first packet came unsigned, before the TCP-MD5 password was set".to_owned());
     }
     protect(&SockRef::from(stream), remote, protection)
 }

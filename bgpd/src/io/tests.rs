@@ -470,9 +470,10 @@ async fn a_taken_address_is_named_with_the_mend() {
 
 #[test]
 fn ipv4_and_ipv6_listen_side_by_side_on_one_port() {
-    let v4 = socket::listen("0.0.0.0:0".parse().unwrap()).unwrap();
+    let listen = |address| socket::listen(socket::bind(address).unwrap(), address).unwrap();
+    let v4 = listen("0.0.0.0:0".parse().unwrap());
     let port = v4.local_addr().unwrap().port();
-    let v6 = socket::listen(SocketAddr::new("::".parse().unwrap(), port)).unwrap();
+    let v6 = listen(SocketAddr::new("::".parse().unwrap(), port));
     assert_eq!(v6.local_addr().unwrap().port(), port);
 }
 

@@ -16,8 +16,12 @@ use super::{Conn, Speaker};
 use crate::config::{NeighborConfig, NeighborRange, Secret, SpeakerConfig};
 use crate::session::{ConnId, SessionConfig, SessionInput, StopCause};
 
-/// A neighbor out of a range that has been away for so long is forgotten.
+/// A neighbor out of a range that was up and has been away for so long is forgotten.
 const LINGER: Duration = Duration::from_secs(60);
+/// One that never came up is forgotten so long after its connection ended: long enough for people to see why.
+const LINGER_FAILED: Duration = Duration::from_secs(5);
+/// A connection from a range has so long to become a session.
+const OPENING: Duration = Duration::from_secs(30);
 
 /// What the session with a neighbor needs; one that is to be found on an interface is dialled where it was found.
 pub(super) fn session_config(
@@ -46,6 +50,41 @@ pub(super) fn of_template(range: &NeighborRange, address: IpAddr, interface: Opt
 pub(super) fn range_of(speaker: &SpeakerConfig, address: IpAddr) -> Option<&NeighborRange> {
     let holding = speaker.ranges.iter().filter(|range| range.range.contains(&address));
     holding.max_by_key(|range| range.range.prefix_len())
+}
+
+/// The TCP-MD5 passwords that connections to a speaker with `config` must be signed with, by where they come from; those of
+/// neighbors that are still to be found are not among them.
+#[must_use]
+pub fn passwords(config: &SpeakerConfig) -> BTreeMap<IpNet, Secret> {
+    let ranges = config.ranges.iter().map(|range| (range.range.trunc(), range.template.password.clone()));
+    let neighbors = config.neighbors.iter().filter_map(|neighbor| {
+        Some((IpNet::from(neighbor.key().address()?.to_canonical()), neighbor.password.clone()))
+    });
+    ranges.chain(neighbors).filter_map(|(from, password)| Some((from, password?))).collect()
+}
+
+/// GTSM is used with somebody (RFC 5082).
+#[must_use]
+pub fn has_ttl_security(config: &SpeakerConfig) -> bool {
+    let templates = config.ranges.iter().map(|range| &range.template);
+    config.neighbors.iter().chain(templates).any(|neighbor| neighbor.ttl_security.is_some())
+}
+
+impl Neighbor {
+    /// Somebody is at the other end of a connection, whoever it is.
+    fn is_connected(&self) -> bool {
+        !matches!(self.session.state(), SessionState::Idle | SessionState::Active)
+    }
+
+    /// When one that came out of a range and has no session is to be forgotten.
+    fn forget_at(&self) -> Option<Instant> {
+        let patience = match (self.is_connected(), self.session.established_count()) {
+            (true, _) => OPENING,
+            (false, 0) => LINGER_FAILED,
+            (false, _) => LINGER,
+        };
+        self.away_since.map(|since| since + patience)
+    }
 }
 
 impl Speaker {
@@ -77,20 +116,18 @@ impl Speaker {
     /// The TCP-MD5 passwords that connections to us must be signed with, by where they come from.
     #[must_use]
     pub fn passwords(&self) -> BTreeMap<IpNet, Secret> {
-        let ranges = self.config.ranges.iter().map(|range| (range.range.trunc(), range.template.password.clone()));
-        let neighbors = self.neighbors.iter().flatten().filter(|neighbor| neighbor.range.is_none());
-        let addresses = neighbors.filter_map(|neighbor| {
-            let address = neighbor.key.address().or(neighbor.found.map(|(address, _)| address.into()))?;
-            Some((IpNet::from(address.to_canonical()), neighbor.config.password.clone()))
-        });
-        ranges.chain(addresses).filter_map(|(from, password)| Some((from, password?))).collect()
+        let mut passwords = passwords(&self.config);
+        passwords.extend(self.neighbors.iter().flatten().filter_map(|neighbor| {
+            let (address, _) = neighbor.found?;
+            Some((IpNet::from(IpAddr::V6(address)), neighbor.config.password.clone()?))
+        }));
+        passwords
     }
 
     /// GTSM is used with somebody (RFC 5082).
     #[must_use]
     pub fn has_ttl_security(&self) -> bool {
-        let templates = self.config.ranges.iter().map(|range| &range.template);
-        self.config.neighbors.iter().chain(templates).any(|neighbor| neighbor.ttl_security.is_some())
+        has_ttl_security(&self.config)
     }
 
     /// Interfaces on which neighbors are to be found.
@@ -119,6 +156,10 @@ impl Speaker {
 
     /// Nothing would be lost with it: no connection, no routes kept over a restart, no operator's wish.
     fn is_forgettable(&self, neighbor: &Neighbor) -> bool {
+        !neighbor.is_connected() && self.is_expendable(neighbor)
+    }
+
+    fn is_expendable(&self, neighbor: &Neighbor) -> bool {
         let tables = &self.tables;
         neighbor.range.is_some()
             && neighbor.away_since.is_some()
@@ -151,6 +192,9 @@ impl Speaker {
             return;
         };
         self.conns.insert(conn, Conn { neighbor: at, control: VecDeque::new(), closing: false });
+        if let Some(neighbor) = self.neighbors[at].as_mut().filter(|neighbor| neighbor.range.is_some()) {
+            neighbor.away_since = Some(self.now);
+        }
         self.tell_session(at, SessionInput::Accepted { conn, local, remote }, out);
     }
 
@@ -167,22 +211,22 @@ impl Speaker {
         self.by_key.get(&key).copied()
     }
 
-    /// Who came out of a range and has left is forgotten after a while.
+    /// Who came out of a range and has left is forgotten after a while, and who never became a session too.
     pub(super) fn forget_absent(&mut self, out: &mut Vec<Output>) {
         for at in 0..self.neighbors.len() {
             let Some(neighbor) = self.neighbors[at].as_mut().filter(|neighbor| neighbor.range.is_some()) else {
                 continue;
             };
-            if !matches!(neighbor.session.state(), SessionState::Idle | SessionState::Active) {
+            if neighbor.session.state() == SessionState::Established {
                 neighbor.away_since = None;
                 continue;
             }
-            let since = *neighbor.away_since.get_or_insert(self.now);
-            if self.now < since + LINGER {
+            neighbor.away_since.get_or_insert(self.now);
+            if neighbor.forget_at().is_none_or(|due| self.now < due) {
                 continue;
             }
-            let forgettable = self.neighbors[at].as_ref().is_some_and(|neighbor| self.is_forgettable(neighbor));
-            if forgettable {
+            let expendable = self.neighbors[at].as_ref().is_some_and(|neighbor| self.is_expendable(neighbor));
+            if expendable {
                 self.remove_neighbor(at, out);
             } else if let Some(neighbor) = &mut self.neighbors[at] {
                 // Looked at again after as long.
@@ -193,7 +237,7 @@ impl Speaker {
 
     /// When somebody is to be forgotten next.
     pub(super) fn forget_at(&self) -> Option<Instant> {
-        self.neighbors.iter().flatten().filter_map(|neighbor| neighbor.away_since).min().map(|since| since + LINGER)
+        self.neighbors.iter().flatten().filter_map(Neighbor::forget_at).min()
     }
 
     /// Takes up where a neighbor was found.

@@ -21,6 +21,7 @@ mod tests;
 mod update;
 mod view;
 
+pub use arrivals::{has_ttl_security, passwords};
 pub use configure::{Effect, effect};
 use std::collections::VecDeque;
 use std::time::Instant;

@@ -30,7 +30,7 @@ pub(super) struct Neighbor {
     pub(super) found: Option<(Ipv6Addr, u32)>,
     /// The range it came out of; such a one is forgotten after it has left.
     pub(super) range: Option<IpNet>,
-    /// Since when one out of a range has no connection.
+    /// Since when one out of a range has no session, or when it last came.
     pub(super) away_since: Option<Instant>,
     pub(super) session: Session,
     pub(super) peer: PeerIndex,

@@ -110,9 +110,15 @@ impl Speaker {
             config: Box::new(neighbor.config.clone()),
             negotiated: neighbor.negotiated.clone().filter(|_| neighbor.up.is_some()),
             draining: neighbor.draining,
-            dynamic: false,
+            dynamic: neighbor.range.is_some(),
             received_by_family: (counts[0].received.into(), counts[1].received.into()),
-            stale: 0,
+            stale: [
+                self.tables.shards.v4.stale_counts(neighbor.peer),
+                self.tables.shards.v6.stale_counts(neighbor.peer),
+            ]
+            .iter()
+            .map(|count| u64::from(count.received))
+            .sum(),
             connect_error: session.last_connect_error().map(ToString::to_string),
         }
     }

@@ -1,8 +1,10 @@
 //! Who gets in: passwords, TTLs, ranges, strangers, and reloads that change them.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::config::{NeighborRange, Secret};
-use crate::speaker::message::{NeighborKey, NeighborView, SessionState};
+use crate::speaker::message::{NeighborKey, NeighborView, Protection, SessionState};
 
 /// Time in which a session that could come up would: several attempts.
 const LONG_ENOUGH: Duration = Duration::from_millis(1500);
@@ -199,6 +201,7 @@ async fn fifty_peers_come_out_of_one_range_and_the_next_one_is_refused() {
     loop {
         let views = hub.views().await;
         if views.iter().filter(|view| view.state == SessionState::Established).count() == 50 {
+            assert!(views.iter().all(|view| view.dynamic));
             assert!(views.iter().all(|view| view.notes.iter().any(|note| note.contains("out of 127.77.51.0/24"))));
             break;
         }
@@ -236,9 +239,58 @@ async fn a_range_has_a_password_of_its_own() {
     let (good, none) = (dials(1, Some("for all")), dials(2, None));
     good.until_established(us).await;
     none.never_established(us).await;
-    // Who was there before the listener had its key may be known by address; it comes no further.
-    let up = |view: &&NeighborView| view.state == SessionState::Established;
-    assert_eq!(hub.views().await.iter().filter(up).count(), 1);
+    assert_eq!(hub.views().await.len(), 1, "who does not sign is not even known");
+}
+
+#[tokio::test]
+async fn who_came_before_the_password_was_set_is_not_let_in() {
+    let (us, them) = (address(56, 1), address(56, 2));
+    let at = SocketAddr::new(us, 0);
+    let bound = socket::bind(at).unwrap();
+    let mut keys = keys::Keys::new(std::slice::from_ref(&bound)).unwrap();
+    let listener = socket::listen(bound, at).unwrap();
+    let to = listener.local_addr().unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    // The handshake is done, and the connection waits to be accepted.
+    let _early = Puppet::connect(them, to);
+    keys.set(&BTreeMap::from([("127.77.56.0/24".parse().unwrap(), Secret::new("late"))]));
+    let (stream, remote) = listener.accept().await.unwrap();
+    let protection = Protection { password: Some(Secret::new("late")), ..Protection::default() };
+    let refused = socket::accepted(&stream, remote, &protection).unwrap_err();
+    assert!(refused.to_string().contains("came unsigned"), "{refused}");
+}
+
+#[tokio::test]
+async fn nobody_can_connect_to_a_socket_that_is_still_being_protected() {
+    let at = SocketAddr::new(address(57, 1), 0);
+    let bound = socket::bind(at).unwrap();
+    let to = bound.local_addr().unwrap().as_socket().unwrap();
+    let refused = TcpStream::connect(to).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    socket::listen(bound, at).unwrap();
+}
+
+#[tokio::test]
+async fn who_comes_out_of_a_range_and_never_says_open_is_soon_forgotten() {
+    let us = address(58, 1);
+    let ranges = vec![range("127.77.59.0/24", 2, 64502, us)];
+    let hub = Running::start(SpeakerConfig { ranges, ..speaker(64501, Vec::new()) }, Some(us));
+    drop(Puppet::connect(address(59, 1), hub.at()));
+    let mut other = Puppet::connect(address(59, 2), hub.at());
+    // Another AS than the range is for.
+    other.send(&message(MessageType::Open, &open_body(64999)));
+    assert_eq!(blocking(move || other.notification()).await, (2, 2));
+    let limit = Instant::now() + PATIENCE;
+    let mut seen = 0;
+    loop {
+        let views = hub.views().await;
+        seen = seen.max(views.len());
+        if seen == 2 && views.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < limit, "{views:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use rib::AddressFamily;
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor, service};
 use crate::config::{AdjInKeep, GracefulRestart, NeighborConfig};
 use crate::session::StopCause;
-use crate::speaker::message::{Command, Event, Input};
+use crate::speaker::message::{Command, Event, Input, Query, Reply};
 use crate::wire::capability::{Capability, LongLivedFamily, RestartFamily};
 use crate::wire::header;
 use crate::wire::notification::cease;
@@ -64,6 +64,15 @@ fn helper(with: Vec<Capability>, ours: GracefulRestart) -> Rig {
     rig
 }
 
+/// Prefixes of neighbor 1 that people are told are stale.
+fn stale(rig: &Rig) -> u64 {
+    let address = std::net::Ipv4Addr::new(10, 0, 0, 1);
+    match rig.view(&Query::Neighbors(Some(std::net::IpAddr::V4(address).into()))) {
+        Reply::Neighbors(views) => views[0].stale,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn say_all(rig: &mut Rig) {
     rig.announce(1, A, &attributes(&[65001], HOP));
     rig.announce(1, B, &attributes(&[65001, 7], HOP));
@@ -94,7 +103,9 @@ fn comes_back(rig: &mut Rig, with: Vec<Capability>) {
 fn a_restarting_neighbor_keeps_its_routes_and_loses_what_it_does_not_say_again() {
     let mut rig = helper(vec![restart(false, [true; 2])], GracefulRestart::default());
     let heard = rig.fake(2).updates;
+    assert_eq!(stale(&rig), 0);
     rig.lose(1).settle();
+    assert_eq!(stale(&rig), 3);
     rig.later(secs(50));
     assert_eq!((rig.rib.len(), rig.removed, rig.fake(2).updates), (3, 0, heard), "nobody notices");
     comes_back(&mut rig, vec![restart(true, [true; 2])]);
@@ -106,7 +117,7 @@ fn a_restarting_neighbor_keeps_its_routes_and_loses_what_it_does_not_say_again()
     rig.send(1, end_of_rib(AddressFamily::Ipv6)).settle();
     assert_eq!((rig.told(2, SIX), rig.rib.len(), rig.removed), (None, 1, 2));
     pass(&mut rig, 1000, &[1, 2]);
-    assert_eq!(rig.rib.len(), 1, "no timer is left");
+    assert_eq!((rig.rib.len(), stale(&rig)), (1, 0), "no timer is left");
     rig.withdraw(1, A).settle();
     rig.assert_no_leak();
 }
