@@ -282,6 +282,7 @@ pub(crate) fn neighbor(view: &bgp::NeighborView) -> v1::Neighbor {
         established_count: view.established_count,
         last_down: view.last_down.as_ref().map(down_reason).unwrap_or_default(),
         notes: view.notes.clone(),
+        facts: view.facts.clone(),
         ..session::of(view)
     }
 }

@@ -72,6 +72,7 @@ impl NodeService for Service {
             Reply::Summary(summary) => summary,
             other => return Err(Status::internal(format!("the speaker answered another question: {other:?}"))),
         };
+        let connections = node.bgp.counters();
         let by_protocol = summary.by_source.iter().map(|(source, routes)| v1::ProtocolCount {
             protocol: source_name(*source).to_owned(),
             routes: *routes as u64,
@@ -96,7 +97,9 @@ impl NodeService for Service {
             bgp_attribute_sets: bgp.attribute_sets as u64,
             problems: self.problems().await?,
             pid: std::process::id(),
-            bgp_refused: node.bgp.counters().strangers,
+            bgp_refused: connections.strangers,
+            bgp_refused_unprotected: connections.unprotected,
+            bgp_refused_crowded: connections.crowded,
         }))
     }
 

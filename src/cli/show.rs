@@ -200,8 +200,6 @@ fn neighbor_text(neighbor: &Neighbor) -> String {
     let some = [
         ("their end", neighbor.remote.clone()),
         ("interface", neighbor.interface.clone()),
-        ("found at", neighbor.peer_address.clone().filter(|address| !neighbor.address.starts_with(address.as_str()))),
-        ("dynamic", neighbor.dynamic.then(|| "let in by a range".to_owned())),
         ("added", neighbor.added.then(|| "through the API, until the daemon restarts".to_owned())),
         ("passive", neighbor.passive.then(|| "it has to connect to us".to_owned())),
         ("agreed on", Some(neighbor.capabilities.join(", ")).filter(|names| !names.is_empty())),
@@ -220,6 +218,9 @@ fn neighbor_text(neighbor: &Neighbor) -> String {
     }
     for note in &neighbor.notes {
         text.push_str(&format!("  note         {note}\n"));
+    }
+    for fact in &neighbor.facts {
+        text.push_str(&format!("  fact         {fact}\n"));
     }
     text
 }

@@ -33,6 +33,10 @@ pub(super) struct Node {
     pub(super) bgp_attribute_sets: u64,
     /// Connections from addresses that are no neighbor's.
     pub(super) bgp_refused: u64,
+    /// Of neighbors, not signed or not with the TTL demanded.
+    pub(super) bgp_refused_unprotected: u64,
+    /// Of neighbors that have too many open.
+    pub(super) bgp_refused_crowded: u64,
 }
 
 impl From<&v1::GetInfoResponse> for Node {
@@ -58,6 +62,8 @@ impl From<&v1::GetInfoResponse> for Node {
             bgp_paths: info.bgp_paths,
             bgp_attribute_sets: info.bgp_attribute_sets,
             bgp_refused: info.bgp_refused,
+            bgp_refused_unprotected: info.bgp_refused_unprotected,
+            bgp_refused_crowded: info.bgp_refused_crowded,
         }
     }
 }
@@ -107,9 +113,16 @@ pub(super) fn text(status: &Status) -> String {
     let by = if by.is_empty() { String::new() } else { format!(" ({})", by.join(", ")) };
     text.push_str(&format!("routes: {} IPv4, {} IPv6{by}\n", count(node.routes_ipv4), count(node.routes_ipv6)));
 
-    if node.bgp_refused > 0 {
-        let refused = count(node.bgp_refused);
-        text.push_str(&format!("BGP connections refused, from addresses that are no neighbor's: {refused}\n"));
+    let refused = [
+        (node.bgp_refused, "from strangers"),
+        (node.bgp_refused_unprotected, "not protected as configured"),
+        (node.bgp_refused_crowded, "beyond what a neighbor may have open"),
+    ];
+    let refused =
+        refused.iter().filter(|(number, _)| *number > 0).map(|(number, why)| format!("{} {why}", count(*number)));
+    let refused = refused.collect::<Vec<_>>().join(", ");
+    if !refused.is_empty() {
+        text.push_str(&format!("BGP connections refused: {refused}\n"));
     }
 
     if !status.services.is_empty() {

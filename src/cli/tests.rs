@@ -306,6 +306,8 @@ fn status_fits_a_screen_and_ends_with_what_is_wrong() {
         site: "ams1".to_owned(),
         uptime: Some(prost_types::Duration { seconds: 3700, nanos: 0 }),
         routes_ipv4: 1_000_000,
+        bgp_refused: 1_234,
+        bgp_refused_unprotected: 5,
         ..v1::GetInfoResponse::default()
     };
     let many = (0..500).map(|i| {
@@ -323,6 +325,8 @@ fn status_fits_a_screen_and_ends_with_what_is_wrong() {
     assert!(text.lines().count() <= 40, "{text}");
     assert!(text.starts_with("r1  AS 64512  router id 10.0.0.11  site ams1  up 1h 1m"), "{text}");
     assert!(text.contains("routes: 1,000,000 IPv4"), "{text}");
+    let refused = "BGP connections refused: 1,234 from strangers, 5 not protected as configured\n";
+    assert!(text.contains(refused), "{text}");
     // The one that is down is shown though it is the last of 500.
     assert!(text.contains("10.0.1.243"), "{text}");
     assert!(text.contains("and 488 more"), "{text}");

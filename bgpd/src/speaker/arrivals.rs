@@ -280,12 +280,19 @@ impl Speaker {
         }
     }
 
-    /// What people should know of how it came to be.
-    pub(super) fn arrival_notes(&self, neighbor: &Neighbor) -> Option<String> {
+    /// How it came to be.
+    pub(super) fn arrival(&self, neighbor: &Neighbor) -> Option<String> {
         match (&neighbor.key, neighbor.range, neighbor.found) {
             (_, Some(range), _) => Some(format!("dynamic, out of {range}")),
             (NeighborKey::Interface(name), _, Some((address, _))) => Some(format!("found at {address}%{name}")),
-            (NeighborKey::Interface(name), _, None) => Some(format!(
+            _ => None,
+        }
+    }
+
+    /// Why it has not come yet.
+    pub(super) fn absence(&self, neighbor: &Neighbor) -> Option<String> {
+        match (&neighbor.key, neighbor.found) {
+            (NeighborKey::Interface(name), None) => Some(format!(
                 "nobody was found on {name} yet: no router advertisement was received, or the link is down"
             )),
             _ => None,

@@ -355,6 +355,8 @@ pub struct NeighborView {
     pub last_down: Option<DownReason>,
     /// Why nothing is imported, exported or connected, if so: RFC 8212, disabled, no answer, …
     pub notes: Vec<String>,
+    /// What people may want to know of it though nothing is wrong: which range let it in, where it was found.
+    pub facts: Vec<String>,
     /// What it is configured to be.
     pub config: Box<NeighborConfig>,
     /// What both ends agreed on in this session.

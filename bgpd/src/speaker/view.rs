@@ -107,6 +107,7 @@ impl Speaker {
             established_count: session.established_count(),
             last_down: session.last_down().cloned(),
             notes: self.notes(neighbor),
+            facts: self.facts(neighbor),
             config: Box::new(neighbor.config.clone()),
             negotiated: neighbor.negotiated.clone().filter(|_| neighbor.up.is_some()),
             draining: neighbor.draining,
@@ -123,6 +124,13 @@ impl Speaker {
         }
     }
 
+    /// What is not wrong and may still surprise.
+    fn facts(&self, neighbor: &Neighbor) -> Vec<String> {
+        let held = "announcements are held until all neighbors have sent End-of-RIB (startup_delay)";
+        let held = (self.tables.hold_exports && neighbor.up.is_some()).then(|| held.to_owned());
+        self.arrival(neighbor).into_iter().chain(held).collect()
+    }
+
     /// Why nothing is imported, exported or connected.
     fn notes(&self, neighbor: &Neighbor) -> Vec<String> {
         let mut notes = Vec::new();
@@ -132,7 +140,7 @@ impl Speaker {
         if neighbor.draining {
             notes.push("being drained: GRACEFUL_SHUTDOWN is sent, LOCAL_PREF 0 is given (RFC 8326)".to_owned());
         }
-        notes.extend(self.arrival_notes(neighbor));
+        notes.extend(self.absence(neighbor));
         let external = neighbor.negotiated.as_ref().map_or_else(
             || super::neighbor::ttl(&self.config, &neighbor.config).is_some(),
             |negotiated| negotiated.kind == attr::PeerKind::External,
@@ -170,10 +178,6 @@ impl Speaker {
                 .collect();
             if !missing.is_empty() {
                 notes.push(format!("the neighbor does not speak {}", missing.join(", ")));
-            }
-            if self.tables.hold_exports {
-                notes
-                    .push("announcements are held until all neighbors have sent End-of-RIB (startup_delay)".to_owned());
             }
         }
         notes.extend(neighbor.policy_errors.iter().cloned());

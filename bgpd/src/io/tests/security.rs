@@ -202,7 +202,7 @@ async fn fifty_peers_come_out_of_one_range_and_the_next_one_is_refused() {
         let views = hub.views().await;
         if views.iter().filter(|view| view.state == SessionState::Established).count() == 50 {
             assert!(views.iter().all(|view| view.dynamic));
-            assert!(views.iter().all(|view| view.notes.iter().any(|note| note.contains("out of 127.77.51.0/24"))));
+            assert!(views.iter().all(|view| view.facts == ["dynamic, out of 127.77.51.0/24"] && view.notes.is_empty()));
             break;
         }
         assert!(Instant::now() < limit, "{} of 50 are there", views.len());
@@ -326,4 +326,42 @@ async fn a_neighbor_that_dials_without_end_holds_few_connections() {
     let counters = hub.handle.counters();
     assert!(counters.crowded > 0 && counters.accepted < 60, "{counters:?}");
     drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_strangers_does_not_hold_up_sessions() {
+    let (us, peer, stranger) = (address(61, 1), address(61, 2), address(61, 3));
+    let mut hub = Running::start(speaker(64501, vec![neighbor(peer, 0, 64502, us)]), Some(us));
+    hub.answer_rib();
+    let at = hub.at();
+    let mut other = Running::start(speaker(64502, vec![neighbor(us, at.port(), 64501, peer)]), None);
+    other.answer_rib();
+    hub.until_established(peer).await;
+    other.until_established(us).await;
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&over);
+    let flood = std::thread::spawn(move || {
+        // Some hundreds at a time, as fast as the kernel makes them.
+        while !told.load(std::sync::atomic::Ordering::Relaxed) {
+            let dial = |_| {
+                let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).ok()?;
+                socket.bind(&SocketAddr::new(stranger, 0).into()).ok()?;
+                socket.connect(&at.into()).ok()?;
+                Some(socket)
+            };
+            let _held: Vec<_> = (0..300).filter_map(dial).collect();
+        }
+    });
+    while hub.handle.counters().strangers < 300 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for round in 0..20 {
+        let begun = Instant::now();
+        other.announce([vip()], round % 2 == 0);
+        hub.until_holds(peer, u64::from(round % 2 == 0)).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?} in round {round}", begun.elapsed());
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    flood.join().unwrap();
+    assert_eq!(hub.views().await[0].established_count, 1);
 }
