@@ -313,6 +313,8 @@ impl Import {
             attributes,
             weight: 0,
             protocol: if self.decode.peer == PeerKind::External { Protocol::Ebgp } else { Protocol::Ibgp },
+            tag: 0,
+            gateways: &[],
             neighbor: self.neighbor,
             local_asn: self.local_asn,
             local_address: self.local_address,

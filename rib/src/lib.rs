@@ -39,5 +39,5 @@ pub use journal::{Cursor, Journal, Overrun};
 pub use nexthop::{Discard, Forwarding, IfIndex, Leg, NextHop, NextHopId, NextHopSet, ResolvedLeg};
 pub use query::WalkQuery;
 pub use rib::{Rib, RibConfig};
-pub use route::{AdminDistance, Metric, Protocol, Route, RouteBatch, RouteChange, Source};
+pub use route::{AdminDistance, Metric, Protocol, Route, RouteBatch, RouteChange, Source, Sources};
 pub use watch::{Pulled, WatchFilter, WatchId};

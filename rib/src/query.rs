@@ -8,7 +8,7 @@ use crate::family::{AddressFamily, Family, V4, V6};
 use crate::message::{Candidate, Page, RouteView, Summary};
 use crate::nexthop::{Discard, Forwarding, NextHopId};
 use crate::rib::Rib;
-use crate::route::Source;
+use crate::route::{Source, Sources};
 use crate::select;
 use crate::table::{Lpm, Slot, Tabled};
 
@@ -21,8 +21,8 @@ pub struct WalkQuery {
     pub start: Option<IpNet>,
     /// Only this prefix and longer ones under it.
     pub within: Option<IpNet>,
-    /// Only best routes of this source.
-    pub source: Option<Source>,
+    /// Only best routes of these sources.
+    pub sources: Sources,
     /// Most routes of the page. A page may be shorter, even empty, and yet have a `next`: the work for one page is
     /// bounded too.
     pub limit: usize,
@@ -35,7 +35,7 @@ impl WalkQuery {
 
 impl Default for WalkQuery {
     fn default() -> Self {
-        Self { family: None, start: None, within: None, source: None, limit: Self::DEFAULT_LIMIT }
+        Self { family: None, start: None, within: None, sources: Sources::ALL, limit: Self::DEFAULT_LIMIT }
     }
 }
 
@@ -156,7 +156,7 @@ impl Rib {
             }
             *budget -= 1;
             let best = table.dest(slot).best;
-            if best.is_some() && query.source.is_none_or(|source| best == Some(source)) {
+            if best.is_some_and(|source| query.sources.has(source)) {
                 page.routes.extend(self.view::<F>(slot));
             }
         }

@@ -115,6 +115,47 @@ impl Source {
         [Self::Connected, Self::Static, Self::Service, Self::Api, Self::Bgp, Self::OspfV2, Self::OspfV3, Self::Kernel];
 }
 
+/// Some of the sources; the default is all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sources(u8);
+
+impl Sources {
+    /// Every source.
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// These.
+    #[must_use]
+    pub const fn of(sources: &[Source]) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < sources.len() {
+            bits |= 1 << sources[at] as u8;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether `source` is one of them.
+    #[must_use]
+    pub const fn has(self, source: Source) -> bool {
+        self.0 & (1 << source as u8) != 0
+    }
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl From<Source> for Sources {
+    fn from(source: Source) -> Self {
+        Self::of(&[source])
+    }
+}
+
+const _: () = assert!(Source::ALL.len() <= 8, "a source is a bit");
+
 /// What a source says about a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {

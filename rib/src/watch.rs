@@ -6,7 +6,7 @@ use crate::family::{V4, V6};
 use crate::journal::{Cursor, Overrun};
 use crate::message::RouteView;
 use crate::rib::Rib;
-use crate::route::Source;
+use crate::route::Sources;
 use crate::table::{Key, Tabled};
 
 /// A watcher's number, never reused.
@@ -18,8 +18,8 @@ pub struct WatchId(pub u64);
 pub struct WatchFilter {
     /// Only this prefix and longer ones under it.
     pub within: Option<IpNet>,
-    /// Only best routes of this source. A prefix whose best route is another source's is reported as gone.
-    pub source: Option<Source>,
+    /// Only best routes of these sources. A prefix whose best route is another source's is reported as gone.
+    pub sources: Sources,
 }
 
 /// The outcome of one pull.
@@ -131,7 +131,7 @@ impl Rib {
         if dest.seq != position || filter.within.is_some_and(|within| !within.contains(&prefix)) {
             return None;
         }
-        let shown = filter.source.is_none_or(|source| dest.best == Some(source));
+        let shown = dest.best.is_some_and(|source| filter.sources.has(source));
         Some((prefix, self.view::<F>(key.slot()).filter(|_| shown)))
     }
 }

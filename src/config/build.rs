@@ -1,5 +1,5 @@
-//! From the file to the model: `[node]`, `[api]`, `[log]`, `[bgp]`, `[[static]]`, `[rib]`, `[fib]` and what ties the parts
-//! together. Neighbors, policies and services have rooms of their own.
+//! From the file to the model: `[node]`, `[api]`, `[log]`, `[bgp]`, `[fib]` and what ties the parts together.
+//! Neighbors, policies, services, and what the RIB is told have rooms of their own.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,17 +8,13 @@ use std::time::Duration;
 
 use bgpd::config::{Aggregate, Confederation, NeighborConfig, SpeakerConfig};
 use ipnet::IpNet;
-use rib::{AdminDistance, Protocol};
 use toml::de::DeTable;
 
 use super::error::Problem;
 use super::file;
-use super::model::{
-    ApiListen, Backend, BgpModel, Distances, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel,
-    Redistribute, StaticRoute, StaticTo,
-};
+use super::model::{ApiListen, Backend, BgpModel, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel};
 use super::read::{Number, Once, Sink, Table};
-use super::{neighbors, policies, services};
+use super::{neighbors, policies, routes, services};
 
 /// The socket of the API when nothing is said.
 const DEFAULT_API: &str = "/run/anyhop/anyhop.sock";
@@ -91,7 +87,7 @@ pub(super) fn neighbor(text: &str, base: &Path, speaker: &SpeakerConfig) -> Resu
 /// Reads everything; where something is wrong a default stands in, and the problem in the sink keeps it from being used.
 fn build(root: &Table<'_>) -> Model {
     let node = node(root);
-    let distances = distances(root);
+    let distances = routes::distances(root);
     let fib = fib(root);
     let groups = neighbors::groups(root);
     let confederation = confederation(root, &node);
@@ -107,7 +103,7 @@ fn build(root: &Table<'_>) -> Model {
     let (bgp, rest) = bgp(root, &node, !neighbors.is_empty(), &policy_names);
     let services = services::services(root, distances.service);
     let withdrawal_budget = services::budget(root);
-    let statics = statics(root, &distances);
+    let statics = routes::statics(root, &distances);
     for neighbor in &neighbors {
         neighbor.check_restart(&services);
     }
@@ -225,7 +221,7 @@ struct SpeakerPart {
     shutdown_message: String,
 }
 
-fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &[String]) -> (BgpModel, SpeakerPart) {
+fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &policies::Names) -> (BgpModel, SpeakerPart) {
     let mut part = SpeakerPart {
         require_policy: true,
         multipath: (1, 1),
@@ -273,7 +269,7 @@ fn bgp(root: &Table<'_>, node: &NodeModel, neighbors: bool, policies: &[String])
             part.shutdown_message = text.value;
         }
     }
-    model.redistribute = redistribute(&table, policies);
+    model.redistribute = routes::redistribute(&table, "bgp.redistribute", routes::To::Bgp, policies);
     (model, part)
 }
 
@@ -321,116 +317,6 @@ fn aggregates(root: &Table<'_>) -> Vec<Aggregate> {
         } else if once.take(prefix.value, &table, "prefix", prefix.span) {
             all.push(Aggregate { prefix: prefix.value, summary_only });
         }
-    }
-    all
-}
-
-fn redistribute(bgp: &Table<'_>, policies: &[String]) -> Vec<Redistribute> {
-    const FROM: &[(&str, Protocol)] = &[
-        ("static", Protocol::Static),
-        ("connected", Protocol::Connected),
-        ("kernel", Protocol::Kernel),
-        ("api", Protocol::Api),
-        ("ospf", Protocol::OspfIntra),
-    ];
-    let mut all: Vec<Redistribute> = Vec::new();
-    for table in bgp.tables("redistribute", "bgp.redistribute", file::REDISTRIBUTE) {
-        if !table.has("from") {
-            table.missing("from", "one of static, connected, kernel, api");
-        }
-        let Some(from) = table.word("from", FROM) else { continue };
-        if from == Protocol::OspfIntra {
-            table.wrong(table.span_of("from"), "from", "\"ospf\" is not yet supported by this version");
-        } else if all.iter().any(|before| before.from == from) {
-            table.wrong(table.span_of("from"), "from", format!("{} stands twice; each may stand once", from.name()));
-        }
-        let chain = table.one_or_more::<String>("policy");
-        if !table.has("policy") {
-            table.missing("policy", "a policy's name; \"accept\" gives all");
-        }
-        let chain = chain.unwrap_or_default();
-        for name in &chain {
-            policies::known(&table, "policy", name, policies);
-        }
-        all.push(Redistribute { from, policy: chain.into_iter().map(|at| at.value).collect() });
-    }
-    all
-}
-
-fn distances(root: &Table<'_>) -> Distances {
-    let mut model = Distances::default();
-    let Some(rib) = root.table("rib", "rib", file::RIB) else { return model };
-    let Some(table) = rib.table("distance", "rib.distance", file::DISTANCE) else { return model };
-    for (name, field) in [
-        ("static", &mut model.statics),
-        ("service", &mut model.service),
-        ("api", &mut model.api),
-        ("ebgp", &mut model.ebgp),
-        ("ibgp", &mut model.ibgp),
-        ("kernel", &mut model.kernel),
-    ] {
-        if let Some(at) = table.int::<u8>(name, 1..=255) {
-            *field = AdminDistance(at.value);
-        }
-    }
-    model
-}
-
-fn statics(root: &Table<'_>, distances: &Distances) -> Vec<StaticRoute> {
-    let mut all = Vec::new();
-    let mut once = Once::<IpNet>::default();
-    for table in root.tables("static", "static", file::STATIC) {
-        if !table.has("prefix") {
-            table.missing("prefix", "the destination, as in \"198.51.100.0/24\"");
-        }
-        let prefix = table.at::<IpNet>("prefix");
-        let via = table.one_or_more::<IpAddr>("via");
-        let interface = table.at::<String>("interface");
-        let blackhole = table.get::<bool>("blackhole").unwrap_or(false);
-        let distance = table.int::<u8>("distance", 1..=255).map_or(distances.statics, |at| AdminDistance(at.value));
-        let Some(prefix) = prefix else { continue };
-        if !once.take(prefix.value, &table, "prefix", prefix.span.clone()) {
-            continue;
-        }
-        if let Some(name) = &interface
-            && (name.value.is_empty() || name.value.len() > 15 || name.value.contains(['/', ' ']))
-        {
-            table.wrong(name.span.clone(), "interface", "must be an interface's name, as in \"eth0\"");
-        }
-        for gateway in via.iter().flatten() {
-            let addr = gateway.value;
-            if addr.is_unspecified() || addr.is_multicast() {
-                table.wrong(gateway.span.clone(), "via", format!("{addr} is no gateway; a unicast address is"));
-            } else if addr.is_ipv4() != prefix.value.addr().is_ipv4() {
-                table.wrong(gateway.span.clone(), "via", format!("{addr} is not of the family of {}", prefix.value));
-            } else if matches!(addr, IpAddr::V6(v6) if v6.is_unicast_link_local()) && interface.is_none() {
-                table.wrong(gateway.span.clone(), "via", format!("{addr} is link-local: interface must be given too"));
-            }
-        }
-        let to = match (via, interface, blackhole) {
-            (None, None, true) => StaticTo::Blackhole,
-            (Some(via), interface, false) if !via.is_empty() => StaticTo::Via {
-                gateways: via.into_iter().map(|at| at.value).collect(),
-                interface: interface.map(|at| at.value),
-            },
-            (None, Some(interface), false) => StaticTo::Interface(interface.value),
-            (None, None, false) if table.has("via") || table.has("interface") => continue,
-            (_, _, true) => {
-                let place = table.span_of("blackhole");
-                table.wrong(place, "blackhole", "stands alone: without via and interface");
-                continue;
-            }
-            _ => {
-                let place = table.span_of("prefix");
-                table.wrong(
-                    place,
-                    "prefix",
-                    "needs one of via = [\"10.0.0.1\"], interface = \"eth0\" or blackhole = true",
-                );
-                continue;
-            }
-        };
-        all.push(StaticRoute { prefix: prefix.value, to, distance });
     }
     all
 }

@@ -62,7 +62,10 @@ pub(super) const BGP: Keys = &[
 ];
 pub(super) const MULTIPATH: Keys = &[yes("ebgp"), yes("ibgp"), yes("relax")];
 pub(super) const CONFEDERATION: Keys = &[yes("id"), yes("members")];
-pub(super) const REDISTRIBUTE: Keys = &[yes("from"), yes("policy")];
+pub(super) const REDISTRIBUTE: Keys = &[yes("from"), yes("policy"), yes("metric")];
+/// `redistribute` of `[ospf]`.
+pub(super) const REDISTRIBUTE_OSPF: Keys =
+    &[yes("from"), yes("policy"), yes("metric"), yes("metric_type"), yes("tag"), yes("internal")];
 
 /// Two lists of keys as one.
 const fn join<const A: usize, const B: usize, const N: usize>(first: [Key; A], second: [Key; B]) -> [Key; N] {
@@ -145,6 +148,7 @@ pub(super) const MATCH: Keys = &[
     yes("next_hop"),
     yes("med"),
     yes("local_pref"),
+    yes("tag"),
     later("rpki"),
     later("aspa"),
 ];
@@ -157,17 +161,41 @@ pub(super) const SET: Keys = &[
     yes("add_communities"),
     yes("delete_communities"),
     yes("weight"),
-    later("metric"),
-    later("metric_type"),
-    later("tag"),
+    yes("metric"),
+    yes("metric_type"),
+    yes("tag"),
 ];
 pub(super) const PREPEND: Keys = &[yes("asn"), yes("count")];
 
 pub(super) const AGGREGATE: Keys = &[yes("prefix"), yes("summary_only")];
-pub(super) const STATIC: Keys = &[yes("prefix"), yes("via"), yes("blackhole"), yes("interface"), yes("distance")];
+pub(super) const STATIC: Keys = &[
+    yes("prefix"),
+    yes("via"),
+    yes("interface"),
+    yes("onlink"),
+    yes("blackhole"),
+    yes("unreachable"),
+    yes("prohibit"),
+    yes("distance"),
+    yes("metric"),
+    yes("tag"),
+];
+/// An element of `via` that is a table.
+pub(super) const STATIC_VIA: Keys = &[yes("gateway"), yes("interface"), yes("onlink"), yes("weight")];
 pub(super) const RIB: Keys = &[yes("distance")];
-pub(super) const DISTANCE: Keys =
-    &[yes("static"), yes("service"), yes("api"), yes("ebgp"), yes("ibgp"), yes("kernel"), later("ospf")];
+pub(super) const DISTANCE: Keys = &[
+    yes("static"),
+    yes("service"),
+    yes("api"),
+    yes("ebgp"),
+    yes("ospf"),
+    yes("ospf_intra"),
+    yes("ospf_inter"),
+    yes("ospf_external"),
+    yes("ospf_nssa"),
+    yes("ibgp"),
+    yes("kernel"),
+];
 
 pub(super) const FIB: Keys = &[yes("backends"), yes("kernel"), later("xdp"), later("dpdk"), later("fpm")];
 pub(super) const KERNEL: Keys =

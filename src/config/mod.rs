@@ -12,6 +12,7 @@ mod neighbors;
 mod policies;
 mod read;
 mod redact;
+mod routes;
 mod services;
 #[cfg(test)]
 mod tests;

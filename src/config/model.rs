@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bgpd::config::SpeakerConfig;
+use bgpd::policy::MetricType;
 use ipnet::IpNet;
-use rib::{AdminDistance, Protocol};
+use rib::{AdminDistance, Discard, Metric, Protocol, Source, Sources};
 
 use crate::anycast::ServiceSpec;
 
@@ -92,13 +93,53 @@ pub struct BgpModel {
     pub redistribute: Vec<Redistribute>,
 }
 
-/// Routes of one origin that are given to BGP.
+/// Routes of one origin that are given to a protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redistribute {
     /// Where they come from.
-    pub from: Protocol,
+    pub from: Origin,
     /// Policies, chained.
     pub policy: Vec<String>,
+    /// The metric they begin with: MED in BGP, of an external route in OSPF. The route's own if it is not given.
+    pub metric: Option<u32>,
+    /// How OSPF counts it.
+    pub metric_type: MetricType,
+    /// The tag they begin with in OSPF.
+    pub tag: Option<u32>,
+    /// From BGP: those of internal neighbors too.
+    pub internal: bool,
+}
+
+/// What can be redistributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Configured routes.
+    Static,
+    /// Prefixes of our interfaces.
+    Connected,
+    /// Foreign kernel routes.
+    Kernel,
+    /// Routes of the API.
+    Api,
+    /// OSPF's, of both versions.
+    Ospf,
+    /// BGP's.
+    Bgp,
+}
+
+impl Origin {
+    /// The RIB's sources behind the word.
+    #[must_use]
+    pub const fn sources(self) -> Sources {
+        match self {
+            Self::Static => Sources::of(&[Source::Static]),
+            Self::Connected => Sources::of(&[Source::Connected]),
+            Self::Kernel => Sources::of(&[Source::Kernel]),
+            Self::Api => Sources::of(&[Source::Api]),
+            Self::Ospf => Sources::of(&[Source::OspfV2, Source::OspfV3]),
+            Self::Bgp => Sources::of(&[Source::Bgp]),
+        }
+    }
 }
 
 /// A configured route.
@@ -110,22 +151,32 @@ pub struct StaticRoute {
     pub to: StaticTo,
     /// Its administrative distance.
     pub distance: AdminDistance,
+    /// Its metric.
+    pub metric: Metric,
+    /// Its tag; 0 is none.
+    pub tag: u32,
 }
 
 /// Where a configured route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StaticTo {
-    /// These gateways, over one interface if it is named.
-    Via {
-        /// Gateways, at least one.
-        gateways: Vec<IpAddr>,
-        /// The interface's name.
-        interface: Option<String>,
-    },
-    /// The destinations are on this link.
-    Interface(String),
+    /// These ways, at least one and at most 64.
+    Legs(Vec<StaticLeg>),
     /// Packets are dropped.
-    Blackhole,
+    Discard(Discard),
+}
+
+/// One way of a configured route: a gateway, an interface, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticLeg {
+    /// The gateway; without it the destinations are on the link.
+    pub gateway: Option<IpAddr>,
+    /// The interface's name; without it the gateway is looked up.
+    pub interface: Option<String>,
+    /// The gateway counts as on the link whatever the addresses there.
+    pub onlink: bool,
+    /// Share of the traffic, 1 to 256.
+    pub weight: u16,
 }
 
 /// How far each protocol is trusted.
@@ -143,6 +194,14 @@ pub struct Distances {
     pub ibgp: AdminDistance,
     /// `kernel`.
     pub kernel: AdminDistance,
+    /// `ospf_intra`, or `ospf`.
+    pub ospf_intra: AdminDistance,
+    /// `ospf_inter`, or `ospf`.
+    pub ospf_inter: AdminDistance,
+    /// `ospf_external`, or `ospf`.
+    pub ospf_external: AdminDistance,
+    /// `ospf_nssa`, or `ospf`.
+    pub ospf_nssa: AdminDistance,
 }
 
 impl Default for Distances {
@@ -154,6 +213,30 @@ impl Default for Distances {
             ebgp: Protocol::Ebgp.default_distance(),
             ibgp: Protocol::Ibgp.default_distance(),
             kernel: Protocol::Kernel.default_distance(),
+            ospf_intra: Protocol::OspfIntra.default_distance(),
+            ospf_inter: Protocol::OspfInter.default_distance(),
+            ospf_external: Protocol::OspfExternal.default_distance(),
+            ospf_nssa: Protocol::OspfNssa.default_distance(),
+        }
+    }
+}
+
+impl Distances {
+    /// The distance of routes of `protocol`.
+    #[must_use]
+    pub const fn of(&self, protocol: Protocol) -> AdminDistance {
+        match protocol {
+            Protocol::Connected => Protocol::Connected.default_distance(),
+            Protocol::Static => self.statics,
+            Protocol::Service => self.service,
+            Protocol::Api => self.api,
+            Protocol::Ebgp => self.ebgp,
+            Protocol::Ibgp => self.ibgp,
+            Protocol::OspfIntra => self.ospf_intra,
+            Protocol::OspfInter => self.ospf_inter,
+            Protocol::OspfExternal => self.ospf_external,
+            Protocol::OspfNssa => self.ospf_nssa,
+            Protocol::Kernel => self.kernel,
         }
     }
 }

@@ -58,15 +58,15 @@ pub(super) struct Neighbor<'a> {
     table: Table<'a>,
 }
 
-fn check_chain(table: &Table<'_>, key: &str, chain: Option<&Names>, known: &[String]) {
+fn check_chain(table: &Table<'_>, key: &str, chain: Option<&Names>, known: &policies::Names) {
     for name in chain.into_iter().flatten() {
-        policies::known(table, key, name, known);
+        policies::known(table, key, name, known, policies::Use::Neighbor);
     }
 }
 
 impl Group<'_> {
     /// Notes policies that do not exist.
-    pub(super) fn check_policies(&self, known: &[String]) {
+    pub(super) fn check_policies(&self, known: &policies::Names) {
         check_chain(&self.table, "import", self.shared.import.as_ref(), known);
         check_chain(&self.table, "export", self.shared.export.as_ref(), known);
     }
@@ -74,7 +74,7 @@ impl Group<'_> {
 
 impl Neighbor<'_> {
     /// Notes policies that do not exist.
-    pub(super) fn check_policies(&self, known: &[String]) {
+    pub(super) fn check_policies(&self, known: &policies::Names) {
         check_chain(&self.table, "import", self.own.0.as_ref(), known);
         check_chain(&self.table, "export", self.own.1.as_ref(), known);
     }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use bgpd::policy::{
-    Action, Chain, Community, CommunityPattern, Match, NextHopSetting, Policy, PolicySet, PrefixPattern, Prepend,
-    RouteKind, Rule, Set,
+    Action, Chain, Community, CommunityPattern, Match, MetricType, NextHopSetting, Policy, PolicySet, PrefixPattern,
+    Prepend, RouteKind, Rule, Set,
 };
 use bgpd::wire::attr::Origin;
 
@@ -18,15 +18,51 @@ use super::read::{At, Table, Text};
 /// Policies that need no definition.
 const BUILT_IN: [&str; 2] = ["accept", "reject"];
 
-/// The names that may stand where a policy is asked for.
-pub(super) fn names(set: &PolicySet) -> Vec<String> {
-    BUILT_IN.into_iter().map(str::to_owned).chain(set.policies.keys().cloned()).collect()
+/// Who asks for a policy, and so what its rules can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Use {
+    /// `import` and `export` of neighbors.
+    Neighbor,
+    /// `redistribute` of `[bgp]`.
+    Bgp,
+    /// `redistribute` of `[ospf]`.
+    Ospf,
 }
 
-/// Notes a policy that does not exist.
-pub(super) fn known(table: &Table<'_>, key: &str, name: &At<String>, policies: &[String]) {
-    if !policies.contains(&name.value) {
-        undefined(table, key, name, "policy", policies.iter().map(String::as_str));
+/// The policies that may stand where one is asked for.
+pub(super) struct Names(BTreeMap<String, Option<(Use, &'static str)>>);
+
+/// The policies of `set` and those that need no definition.
+pub(super) fn names(set: &PolicySet) -> Names {
+    let built_in = BUILT_IN.into_iter().map(|name| (name.to_owned(), None));
+    Names(set.policies.iter().map(|(name, policy)| (name.clone(), needs(policy))).chain(built_in).collect())
+}
+
+/// Who a policy is for, if one of its rules sets what not everybody has a use for: the key, and the least of those who have.
+fn needs(policy: &Policy) -> Option<(Use, &'static str)> {
+    let of = |set: &Set| {
+        let keys = [
+            (set.metric_type.is_some(), Use::Ospf, "metric_type"),
+            (set.tag.is_some(), Use::Ospf, "tag"),
+            (set.metric.is_some(), Use::Bgp, "metric"),
+        ];
+        keys.into_iter().find(|(said, ..)| *said).map(|(_, least, key)| (least, key))
+    };
+    policy.rules.iter().filter_map(|rule| of(&rule.set)).max()
+}
+
+/// Notes a policy that does not exist, or whose changes would be lost on who asks for it.
+pub(super) fn known(table: &Table<'_>, key: &str, name: &At<String>, policies: &Names, by: Use) {
+    match policies.0.get(&name.value) {
+        None => undefined(table, key, name, "policy", policies.0.keys().map(String::as_str)),
+        Some(Some((least, set))) if by < *least => {
+            let right = match (by, *set) {
+                (Use::Neighbor, "metric") => "only redistribution has a metric; MED is set by \"med\"",
+                _ => "only redistribution into OSPF has one",
+            };
+            table.wrong(name.span.clone(), key, format!("policy {:?} sets {set}: {right}", name.value));
+        }
+        Some(_) => {}
     }
 }
 
@@ -182,7 +218,14 @@ fn matches(table: &Table<'_>, scope: &Scope) -> Match {
         next_hop: table.get("next_hop"),
         med: number(table, "med"),
         local_pref: number(table, "local_pref"),
+        tag: number(table, "tag"),
     }
+}
+
+/// `metric_type`, 1 or 2 (RFC 2328 §2.3).
+pub(super) fn metric_type(table: &Table<'_>) -> Option<MetricType> {
+    let number = table.int::<u8>("metric_type", 1..=2)?;
+    Some(if number.value == 1 { MetricType::One } else { MetricType::Two })
 }
 
 fn changes(table: &Table<'_>, scope: &Scope) -> Set {
@@ -202,5 +245,8 @@ fn changes(table: &Table<'_>, scope: &Scope) -> Set {
         next_hop: text::<NextHopSetting>(table, "next_hop"),
         delete_communities: reference(table, "delete_communities", "community_set", &scope.community_sets),
         add_communities: communities.into_iter().map(|at| at.value.0).collect(),
+        metric: number(table, "metric"),
+        metric_type: metric_type(table),
+        tag: number(table, "tag"),
     }
 }

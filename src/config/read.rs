@@ -246,6 +246,20 @@ impl<'a> Table<'a> {
         self.tables_by(name, path, |_| keys)
     }
 
+    /// The elements of an array under a key, or the one value there: tables opened by `keys`, and other values, which are read as
+    /// `T`. What is wrong is noted and left out; `None` if the key is not there.
+    pub(super) fn mixed<T: Value>(&self, name: &str, path: &'a str, keys: Keys) -> Option<Vec<Mixed<'a, T>>> {
+        let value = self.raw(name)?;
+        let item = |value: &'a Spanned<DeValue<'a>>| match value.get_ref() {
+            DeValue::Table(table) => Some(Mixed::Table(Table::open(table, value.span(), path, keys, self.sink))),
+            _ => self.read(name, value).map(Mixed::Value),
+        };
+        Some(match value.get_ref() {
+            DeValue::Array(array) => array.iter().filter_map(item).collect(),
+            _ => item(value).into_iter().collect(),
+        })
+    }
+
     /// The place of a key's value, or of the table.
     pub(super) fn span_of(&self, name: &str) -> Range<usize> {
         self.raw(name).map_or(self.span(), Spanned::span)
@@ -260,6 +274,14 @@ impl<'a> Table<'a> {
         }
         found.map(|(_, value)| *value)
     }
+}
+
+/// An element of an array that may hold tables and plain values.
+pub(super) enum Mixed<'a, T> {
+    /// A table.
+    Table(Table<'a>),
+    /// A plain value.
+    Value(At<T>),
 }
 
 /// `"x" is not one of …`, with a suggestion.

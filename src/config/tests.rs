@@ -6,9 +6,9 @@ use std::time::Duration;
 use bgpd::config::{AddPath, Aggregate, Confederation, GracefulRestart, MaxPrefix, PolicyRef, RemoteAs, Role, Secret};
 use bgpd::speaker::Effect;
 use proptest::prelude::*;
-use rib::{AddressFamily, AdminDistance};
+use rib::{AddressFamily, AdminDistance, Discard, Metric, Protocol};
 
-use super::model::{ApiListen, Backend, StaticTo};
+use super::model::{ApiListen, Backend, StaticLeg, StaticTo};
 use super::{Model, check_text, diff::Diff};
 
 const NODE: &str = "[node]\nasn = 64512\nrouter_id = \"10.0.0.11\"\n";
@@ -104,13 +104,72 @@ budget = { withdrawals = 10, per = "1m" }
     assert_eq!(model.bgp.redistribute[0].policy, ["out"]);
     assert_eq!(model.speaker.policies.policies["out"].rules.len(), 1);
     assert_eq!(model.statics[0].distance, AdminDistance(7));
-    assert_eq!((model.statics[1].to.clone(), model.statics[1].distance), (StaticTo::Blackhole, AdminDistance(250)));
+    assert_eq!(
+        (model.statics[1].to.clone(), model.statics[1].distance),
+        (StaticTo::Discard(Discard::Blackhole), AdminDistance(250))
+    );
     let service = &model.services[0];
     assert_eq!((service.vips.len(), service.checks.len(), service.distance), (2, 5, AdminDistance(9)));
     assert_eq!((service.communities.len(), service.large_communities.len()), (1, 1));
     assert_eq!(service.checks[0].fall, 2);
     assert_eq!(service.drain.gshut, Duration::from_secs(10));
     assert_eq!(model.withdrawal_budget, Some((10, Duration::from_secs(60))));
+}
+
+#[test]
+fn a_static_route_has_weighted_ways_over_links_or_is_a_discard_and_distances_reach_every_protocol() {
+    let model = good(
+        r#"
+[[static]]
+prefix = "198.51.100.0/24"
+via = [ "10.0.0.1", { gateway = "10.0.1.1", weight = 3 }, { gateway = "192.0.2.9", interface = "eth1", onlink = true },
+        { interface = "eth2", weight = 256 }, { gateway = "2001:db8::1" } ]
+metric = 7
+tag = 42
+[[static]]
+prefix = "2001:db8:1::/48"
+via = "fe80::1"
+interface = "eth0"
+[[static]]
+prefix = "203.0.113.0/24"
+unreachable = true
+[[static]]
+prefix = "203.0.112.0/24"
+prohibit = true
+[[static]]
+prefix = "192.0.2.0/24"
+interface = "eth0"
+[rib]
+distance = { ospf = 115, ospf_external = 180 }
+"#,
+    );
+    let leg = |gateway: &str, interface: &str, onlink, weight| StaticLeg {
+        gateway: (!gateway.is_empty()).then(|| gateway.parse().expect("an address")),
+        interface: (!interface.is_empty()).then(|| interface.to_owned()),
+        onlink,
+        weight,
+    };
+    let to: Vec<StaticTo> = model.statics.iter().map(|route| route.to.clone()).collect();
+    let legs = StaticTo::Legs(vec![
+        leg("10.0.0.1", "", false, 1),
+        leg("10.0.1.1", "", false, 3),
+        leg("192.0.2.9", "eth1", true, 1),
+        leg("", "eth2", false, 256),
+        leg("2001:db8::1", "", false, 1),
+    ]);
+    let link_local = StaticTo::Legs(vec![leg("fe80::1", "eth0", false, 1)]);
+    let link = StaticTo::Legs(vec![leg("", "eth0", false, 1)]);
+    let discard = StaticTo::Discard;
+    assert_eq!(to, [legs, link_local, discard(Discard::Unreachable), discard(Discard::Prohibit), link]);
+    assert_eq!((model.statics[0].metric, model.statics[0].tag), (Metric(7), 42));
+    let of = |protocol| model.distances.of(protocol).0;
+    assert_eq!(Protocol::ALL.map(of), [0, 1, 5, 10, 20, 115, 115, 180, 115, 200, 220]);
+    let ways: Vec<String> = (0..65).map(|n| format!("\"10.0.0.{n}\"")).collect();
+    let many = format!("{NODE}[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [{}]\n", ways[1..].join(", "));
+    assert!(check_text(Path::new("t.toml"), &many).is_ok(), "64 ways");
+    let more =
+        format!("{NODE}[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [{}, \"10.0.1.1\"]\n", ways[1..].join(", "));
+    assert!(errors_of(&more)[0].contains("static.via: 65 ways are given, at most 64 can be used together"));
 }
 
 /// After the three lines of [`NODE`]: the text, and what stands in the first error.
@@ -146,8 +205,16 @@ const BAD: &[(&str, &str)] = &[
     ("[bgp]\nstartup_delay = 5\n", "5:17 bgp.startup_delay: must be a duration with its unit"),
     ("[bgp]\nmultipath = { ebgp = 0 }\n", "5:22 bgp.multipath.ebgp: must be a number from 1 to 64, not 0"),
     (
-        "[bgp]\nredistribute = [ { from = \"ospf\", policy = \"accept\" } ]\n",
-        "5:27 bgp.redistribute.from: \"ospf\" is not yet supported by this version",
+        "[bgp]\nredistribute = [ { from = \"bgp\", policy = \"accept\" } ]\n",
+        "5:27 bgp.redistribute.from: \"bgp\" is not one of \"static\", \"connected\", \"kernel\", \"api\", \"ospf\"",
+    ),
+    (
+        "[bgp]\nredistribute = [ { from = \"static\", policy = \"p\" } ]\n[[policy]]\nname = \"p\"\nrules = [ { set = { tag = 7 } } ]\n",
+        "5:46 bgp.redistribute.policy: policy \"p\" sets tag: only redistribution into OSPF has one",
+    ),
+    (
+        "[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nimport = \"p\"\n[[policy]]\nname = \"p\"\nrules = [ { set = { metric = 7 } } ]\n",
+        "7:10 neighbor.import: policy \"p\" sets metric: only redistribution has a metric; MED is set by \"med\"",
     ),
     (
         "[bgp]\nredistribute = [ { from = \"static\", policy = \"acept\" } ]\n",
@@ -209,8 +276,40 @@ const BAD: &[(&str, &str)] = &[
     ),
     ("[[static]]\nprefix = \"198.51.100.0/24\"\n", "5:10 static.prefix: needs one of via"),
     (
-        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"2001:db8::1\"]\n",
-        "6:8 static.via: 2001:db8::1 is not of the family of 198.51.100.0/24",
+        "[[static]]\nprefix = \"2001:db8::/32\"\nvia = [\"10.0.0.1\"]\n",
+        "6:8 static.via: 10.0.0.1 is not of the family of 2001:db8::/32",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"10.0.0.1\", { gateway = \"10.0.0.1\", weight = 2 }]\n",
+        "6:20 static.via: this way stands twice; a weight gives it a greater share",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [{ gateway = \"10.0.0.1\", weigth = 2 }]\n",
+        "6:32 static.via.weigth: is not a known key; did you mean \"weight\"?",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [{ gateway = \"10.0.0.1\", weight = 257 }]\n",
+        "6:41 static.via.weight: must be a number from 1 to 256, not 257",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [{ gateway = \"10.0.0.1\", onlink = true }]\n",
+        "6:8 static.via: 10.0.0.1 is said to be onlink, but not on which",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [{ weight = 3 }]\n",
+        "6:8 static.via: names neither gateway nor interface",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"10.0.0.1\"]\nprohibit = true\n",
+        "7:12 static.prohibit: stands alone",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\nblackhole = true\nunreachable = true\n",
+        "6:13 static.blackhole: stands alone",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\ninterface = \"eth0\"\nonlink = true\n",
+        "7:10 static.onlink: is about a gateway",
     ),
     (
         "[[static]]\nprefix = \"2001:db8::/32\"\nvia = [\"fe80::1\"]\n",

@@ -9,12 +9,12 @@ use fib_sync::host::{HostEvent, HostEvents, HostTable};
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
 use rib::message::Input;
-use rib::{Discard, IfIndex, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, Source};
+use rib::{IfIndex, Leg, NextHop, NextHopSet, Protocol, Route, RouteBatch, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handles::{Events, Gone, RibHandle, What};
 use crate::anycast::AnycastHandle;
-use crate::config::model::{StaticRoute, StaticTo};
+use crate::config::model::{StaticLeg, StaticRoute, StaticTo};
 
 /// Reloads of the configured routes on their way. Full: the reload waits.
 pub(super) const STATICS: usize = 1;
@@ -240,31 +240,38 @@ fn append(have: &mut RouteBatch, batch: RouteBatch) {
     }));
 }
 
-/// The configured route as the RIB has it; `None` while the interface it names does not exist.
+/// The configured route as the RIB has it: without the ways over interfaces that do not exist; `None` if none is left.
 fn static_route(route: &StaticRoute, index_of: &dyn Fn(&str) -> Option<IfIndex>) -> Option<Route> {
     let next_hops = match &route.to {
-        StaticTo::Blackhole => NextHop::Discard(Discard::Blackhole).into(),
-        StaticTo::Interface(name) => NextHop::Interface(index_of(name)?).into(),
-        StaticTo::Via { gateways, interface } => {
-            let interface = match interface {
-                Some(name) => Some(index_of(name)?),
-                None => None,
-            };
-            let legs = gateways.iter().map(|addr| NextHop::Gateway { addr: *addr, interface, onlink: false }.into());
-            NextHopSet::new(legs)?
-        }
+        StaticTo::Discard(how) => NextHop::Discard(*how).into(),
+        StaticTo::Legs(legs) => NextHopSet::new(legs.iter().filter_map(|leg| static_leg(leg, index_of)))?,
     };
-    Some(Route { protocol: Protocol::Static, distance: route.distance, metric: Metric(0), tag: 0, next_hops })
+    let StaticRoute { distance, metric, tag, .. } = *route;
+    Some(Route { protocol: Protocol::Static, distance, metric, tag, next_hops })
+}
+
+fn static_leg(leg: &StaticLeg, index_of: &dyn Fn(&str) -> Option<IfIndex>) -> Option<Leg> {
+    let interface = match &leg.interface {
+        Some(name) => Some(index_of(name)?),
+        None => None,
+    };
+    let next_hop = match (leg.gateway, interface) {
+        (Some(addr), interface) => NextHop::Gateway { addr, interface, onlink: leg.onlink },
+        (None, Some(index)) => NextHop::Interface(index),
+        (None, None) => return None,
+    };
+    Some(Leg { next_hop, weight_less_one: u8::try_from(leg.weight.saturating_sub(1)).unwrap_or(u8::MAX) })
 }
 
 /// The interfaces that configured routes name and the host does not have.
 fn missing_interfaces<'r>(statics: &'r [StaticRoute], table: &HostTable) -> BTreeSet<&'r str> {
     statics
         .iter()
-        .filter_map(|route| match &route.to {
-            StaticTo::Interface(name) | StaticTo::Via { interface: Some(name), .. } => Some(name.as_str()),
-            _ => None,
+        .flat_map(|route| match &route.to {
+            StaticTo::Legs(legs) => legs.as_slice(),
+            StaticTo::Discard(_) => &[],
         })
+        .filter_map(|leg| leg.interface.as_deref())
         .filter(|name| table.index_of(name).is_none())
         .collect()
 }

@@ -19,8 +19,9 @@ use tokio::task::JoinHandle;
 
 use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHandle, StopWish, What};
 use super::host::{self, HostTask, NewStatics, Wires};
+use super::redistribute::{BgpSink, Redistribution};
 use super::rib_thread::{self, Listeners};
-use super::{added, api_routes, redistribute, sweep};
+use super::{added, api_routes, sweep};
 use crate::anycast::{AnycastHandle, task::Carriers};
 use crate::api::{self, ApiAddress};
 use crate::config::diff::Diff;
@@ -89,7 +90,7 @@ pub struct Running {
     model: Model,
     seed: u64,
     backends: Vec<BackendHandle>,
-    redistributing: Vec<redistribute::Running>,
+    redistribution: Redistribution<BgpSink>,
     statics: mpsc::Sender<NewStatics>,
     wishes: mpsc::Receiver<StopWish>,
     api_stop: watch::Sender<bool>,
@@ -200,6 +201,8 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let listening = Listeners { bgp: bgp.clone(), anycast: anycast.clone() };
     let rib_thread = rib_thread::spawn(ends, backends.clone(), listening)?;
 
+    let sink = BgpSink { bgp: bgp.clone(), asn: model.node.asn };
+    let redistribution = Redistribution::new(rib.clone(), sink, claimed.clone());
     let (synced_tx, synced) = watch::channel(false);
     let (statics, new_statics) = mpsc::channel(host::STATICS);
     let wires = Wires {
@@ -234,7 +237,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         node,
         seed,
         backends,
-        redistributing: Vec::new(),
+        redistribution,
         statics,
         wishes,
         api_stop,
@@ -348,14 +351,7 @@ impl Running {
     }
 
     fn redistribute(&mut self, model: &Model) -> Result<(), String> {
-        redistribute::apply(
-            &mut self.redistributing,
-            &model.bgp.redistribute,
-            &model.speaker.policies,
-            &self.node.rib,
-            &self.node.bgp,
-            model.node.asn,
-        )
+        self.redistribution.apply(&model.bgp.redistribute, &model.speaker.policies)
     }
 
     /// The configuration in force.

@@ -141,6 +141,8 @@ pub fn outgoing(
             attributes: &attributes,
             weight: facts.weight,
             protocol: protocol(facts, source),
+            tag: 0,
+            gateways: &[],
             neighbor: profile.neighbor.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             local_asn: profile.local_asn,
             local_address: profile.own(family).map_or(unspecified(family), NextHopAttr::addr),

@@ -92,6 +92,7 @@ pub(super) enum Condition {
     NextHop(IpAddr),
     Med(u32),
     LocalPref(u32),
+    Tag(u32),
     OriginAsn(u32),
     Prefix(PrefixPattern),
     PrefixSet(Arc<PrefixMatcher>),
@@ -258,6 +259,7 @@ impl Compiler<'_> {
             next_hop,
             med,
             local_pref,
+            tag,
         } = matches;
         let mut conditions = Vec::new();
         conditions.extend(family.map(Condition::Family));
@@ -269,6 +271,7 @@ impl Compiler<'_> {
         conditions.extend(next_hop.map(Condition::NextHop));
         conditions.extend(med.map(Condition::Med));
         conditions.extend(local_pref.map(Condition::LocalPref));
+        conditions.extend(tag.map(Condition::Tag));
         conditions.extend(origin_asn.map(Condition::OriginAsn));
         conditions.extend(prefix.map(Condition::Prefix));
         if let Some(set) = prefix_set {

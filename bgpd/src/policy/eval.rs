@@ -8,7 +8,7 @@ use rib::AddressFamily;
 use super::as_path::{origin, render};
 use super::compile::{Chain, CompiledPolicy, CompiledRule, Condition};
 use super::set::{Action, NextHopSetting, Prepend};
-use super::{Community, Evaluation, NextHopMode, Outcome, RuleRef, Subject};
+use super::{Community, Evaluation, NextHopMode, Outcome, RouteChanges, RuleRef, Subject};
 use crate::wire::attr::{NextHopAttr, PathAttributes};
 
 /// LOCAL_PREF of a route that has none, the value every implementation uses.
@@ -18,7 +18,13 @@ impl Chain {
     /// Asks the policies in order until one decides.
     #[must_use]
     pub fn evaluate(&self, subject: &Subject<'_>) -> Evaluation {
-        let mut run = Run { subject, changed: None, path: OnceCell::new(), next_hop: NextHopMode::Default };
+        let mut run = Run {
+            subject,
+            changed: None,
+            path: OnceCell::new(),
+            next_hop: NextHopMode::Default,
+            route: RouteChanges::default(),
+        };
         for policy in self.policies() {
             if let Some((action, rule)) = run.policy(policy) {
                 return run.finish(action, policy, rule);
@@ -30,6 +36,7 @@ impl Chain {
                 outcome: Outcome::Reject,
                 by: RuleRef { policy: "reject".into(), rule: None },
                 next_hop: NextHopMode::Default,
+                route: RouteChanges::default(),
             },
         }
     }
@@ -42,6 +49,7 @@ struct Run<'s, 'a> {
     /// The path as text, if a rule has asked for it and none has changed it since.
     path: OnceCell<String>,
     next_hop: NextHopMode,
+    route: RouteChanges,
 }
 
 impl Run<'_, '_> {
@@ -72,9 +80,10 @@ impl Run<'_, '_> {
             Condition::Family(family) => AddressFamily::of(&self.subject.prefix) == *family,
             Condition::Protocol(kind) => kind.includes(self.subject.protocol),
             Condition::Neighbors(sorted) => sorted.binary_search(&self.subject.neighbor).is_ok(),
-            Condition::NextHop(addr) => attributes.next_hop.addr() == *addr,
+            Condition::NextHop(addr) => attributes.next_hop.addr() == *addr || self.subject.gateways.contains(addr),
             Condition::Med(med) => attributes.med.unwrap_or(0) == *med,
             Condition::LocalPref(local_pref) => attributes.local_pref.unwrap_or(DEFAULT_LOCAL_PREF) == *local_pref,
+            Condition::Tag(tag) => self.route.tag.unwrap_or(self.subject.tag) == *tag,
             Condition::OriginAsn(asn) => origin(&attributes.as_path, self.subject.local_asn) == Some(*asn),
             Condition::Prefix(pattern) => pattern.matches(&self.subject.prefix),
             Condition::PrefixSet(matcher) => matcher.matches(&self.subject.prefix),
@@ -88,6 +97,9 @@ impl Run<'_, '_> {
         if set.is_empty() {
             return;
         }
+        self.route.metric = set.metric.or(self.route.metric);
+        self.route.metric_type = set.metric_type.or(self.route.metric_type);
+        self.route.tag = set.tag.or(self.route.tag);
         let subject = self.subject;
         let changed = self.changed.get_or_insert_with(|| Box::new((subject.attributes.clone(), subject.weight)));
         let attributes = &mut changed.0;
@@ -125,7 +137,8 @@ impl Run<'_, '_> {
     fn finish(self, action: Action, policy: &CompiledPolicy, rule: Option<u32>) -> Evaluation {
         let by = RuleRef { policy: policy.name.clone(), rule };
         if action != Action::Accept {
-            return Evaluation { outcome: Outcome::Reject, by, next_hop: NextHopMode::Default };
+            let (next_hop, route) = (NextHopMode::Default, RouteChanges::default());
+            return Evaluation { outcome: Outcome::Reject, by, next_hop, route };
         }
         let outcome = match self.changed {
             // Rules that set what was there already do not make a second attribute set.
@@ -134,7 +147,7 @@ impl Run<'_, '_> {
             }
             _ => Outcome::Accept,
         };
-        Evaluation { outcome, by, next_hop: self.next_hop }
+        Evaluation { outcome, by, next_hop: self.next_hop, route: self.route }
     }
 }
 

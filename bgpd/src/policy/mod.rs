@@ -23,7 +23,9 @@ pub use as_path::AsPathPattern;
 pub use community::{Community, CommunityPattern};
 pub use compile::{Chain, PolicyError};
 pub use prefix::PrefixPattern;
-pub use set::{Action, Match, NextHopSetting, ParseError, Policy, PolicySet, Prepend, RouteKind, Rule, Set};
+pub use set::{
+    Action, Match, MetricType, NextHopSetting, ParseError, Policy, PolicySet, Prepend, RouteKind, Rule, Set,
+};
 
 use crate::wire::attr::PathAttributes;
 
@@ -38,6 +40,10 @@ pub struct Subject<'a> {
     pub weight: u32,
     /// What the route came from.
     pub protocol: Protocol,
+    /// Its tag in the shared RIB; 0 is none, and BGP's own routes have none.
+    pub tag: u32,
+    /// Its gateways in the shared RIB, where it is redistributed from there: `next_hop` matches any of them.
+    pub gateways: &'a [IpAddr],
     /// The neighbor it comes from (import) or goes to (export).
     pub neighbor: IpAddr,
     /// Our AS towards that neighbor, for prepending.
@@ -55,6 +61,19 @@ pub struct Evaluation {
     pub by: RuleRef,
     /// Whether a rule spoke about the next hop: export leaves its own default then.
     pub next_hop: NextHopMode,
+    /// What rules said that only a redistribution has a use for.
+    pub route: RouteChanges,
+}
+
+/// What a redistribution can be told beside attributes. The last word counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteChanges {
+    /// The metric: of an external route in OSPF, MED in BGP.
+    pub metric: Option<u32>,
+    /// How OSPF counts it.
+    pub metric_type: Option<MetricType>,
+    /// The tag that goes with it.
+    pub tag: Option<u32>,
 }
 
 /// Accepted or rejected.

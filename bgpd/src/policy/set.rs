@@ -96,6 +96,8 @@ pub struct Match {
     pub med: Option<u32>,
     /// The LOCAL_PREF; a route without one counts as 100.
     pub local_pref: Option<u32>,
+    /// The tag in the shared RIB; a route without one has 0.
+    pub tag: Option<u32>,
 }
 
 /// The changes of a rule, made in the order of these fields.
@@ -117,6 +119,12 @@ pub struct Set {
     pub delete_communities: Option<String>,
     /// Communities that are added, after the removal.
     pub add_communities: Vec<Community>,
+    /// Metric of a redistributed route: MED in BGP.
+    pub metric: Option<u32>,
+    /// How OSPF counts that metric.
+    pub metric_type: Option<MetricType>,
+    /// Tag of a redistributed route.
+    pub tag: Option<u32>,
 }
 
 impl Set {
@@ -125,6 +133,15 @@ impl Set {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// How OSPF counts an external route's metric (RFC 2328 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricType {
+    /// Type 1: the way to the router that redistributes is added.
+    One,
+    /// Type 2: greater than any way within the AS.
+    Two,
 }
 
 /// An AS number put in front of the path several times.
@@ -175,8 +192,20 @@ pub enum RouteKind {
     Api,
     /// Any BGP neighbor.
     Bgp,
+    /// An external BGP neighbor.
+    Ebgp,
+    /// An internal BGP neighbor.
+    Ibgp,
     /// OSPF, whatever its kind.
     Ospf,
+    /// OSPF, within an area.
+    OspfIntra,
+    /// OSPF, between areas.
+    OspfInter,
+    /// OSPF, external.
+    OspfExternal,
+    /// OSPF, external through an NSSA.
+    OspfNssa,
     /// Somebody else's kernel route.
     Kernel,
 }
@@ -185,28 +214,46 @@ impl RouteKind {
     /// True if a route of `protocol` is of this kind.
     #[must_use]
     pub fn includes(self, protocol: Protocol) -> bool {
-        self == Self::of(protocol)
+        let (wide, exact) = match protocol {
+            Protocol::Connected => (Self::Connected, Self::Connected),
+            Protocol::Static => (Self::Static, Self::Static),
+            Protocol::Service => (Self::Service, Self::Service),
+            Protocol::Api => (Self::Api, Self::Api),
+            Protocol::Ebgp => (Self::Bgp, Self::Ebgp),
+            Protocol::Ibgp => (Self::Bgp, Self::Ibgp),
+            Protocol::OspfIntra => (Self::Ospf, Self::OspfIntra),
+            Protocol::OspfInter => (Self::Ospf, Self::OspfInter),
+            Protocol::OspfExternal => (Self::Ospf, Self::OspfExternal),
+            Protocol::OspfNssa => (Self::Ospf, Self::OspfNssa),
+            Protocol::Kernel => (Self::Kernel, Self::Kernel),
+        };
+        self == wide || self == exact
     }
 
-    fn of(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Connected => Self::Connected,
-            Protocol::Static => Self::Static,
-            Protocol::Service => Self::Service,
-            Protocol::Api => Self::Api,
-            Protocol::Ebgp | Protocol::Ibgp => Self::Bgp,
-            Protocol::OspfIntra | Protocol::OspfInter | Protocol::OspfExternal | Protocol::OspfNssa => Self::Ospf,
-            Protocol::Kernel => Self::Kernel,
-        }
-    }
+    const WORDS: [(&'static str, Self); 13] = [
+        ("connected", Self::Connected),
+        ("static", Self::Static),
+        ("service", Self::Service),
+        ("api", Self::Api),
+        ("bgp", Self::Bgp),
+        ("ebgp", Self::Ebgp),
+        ("ibgp", Self::Ibgp),
+        ("ospf", Self::Ospf),
+        ("ospf-intra", Self::OspfIntra),
+        ("ospf-inter", Self::OspfInter),
+        ("ospf-external", Self::OspfExternal),
+        ("ospf-nssa", Self::OspfNssa),
+        ("kernel", Self::Kernel),
+    ];
 }
 
 impl FromStr for RouteKind {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        Protocol::ALL.into_iter().find(|protocol| protocol.name() == text).map(Self::of).ok_or_else(|| {
-            ParseError::new(text, "a protocol is one of connected, static, service, api, bgp, ospf, kernel")
+        Self::WORDS.into_iter().find(|(word, _)| *word == text).map(|(_, kind)| kind).ok_or_else(|| {
+            let words = Self::WORDS.map(|(word, _)| word).join(", ");
+            ParseError::new(text, format!("a protocol is one of {words}"))
         })
     }
 }

@@ -45,6 +45,8 @@ fn subject<'a>(prefix: &str, attributes: &'a PathAttributes) -> Subject<'a> {
         attributes,
         weight: 0,
         protocol: Protocol::Ebgp,
+        tag: 0,
+        gateways: &[],
         neighbor: "10.0.0.1".parse().unwrap(),
         local_asn: 64512,
         local_address: "10.0.0.2".parse().unwrap(),

@@ -206,7 +206,7 @@ fn watchers_see_each_change_once_filtered_and_learn_that_they_were_too_slow() {
     let mut node = Node::with_journal(100);
     node.link(ETH0, true).connect("10.0.0.0/24", ETH0);
     let all = node.rib.watch(WatchFilter::default());
-    let some = node.rib.watch(WatchFilter { within: Some(net("203.0.113.0/24")), source: Some(Source::Bgp) });
+    let some = node.rib.watch(WatchFilter { within: Some(net("203.0.113.0/24")), sources: Source::Bgp.into() });
     node.bgp("203.0.113.0/25", "10.0.0.1").bgp("198.51.100.0/24", "10.0.0.1");
     node.bgp("203.0.113.0/25", "10.0.0.2");
     let mut changes = Vec::new();

@@ -161,7 +161,7 @@ fn a_walk_is_paged_filtered_and_resumable_under_change() {
     let page = node.rib.walk(&within);
     assert!(page.next.is_none() && page.routes.iter().all(|view| net("100.0.8.0/21").contains(&view.prefix)));
     assert!(!page.routes.is_empty());
-    let connected = WalkQuery { source: Some(Source::Connected), limit: 1000, ..WalkQuery::default() };
+    let connected = WalkQuery { sources: Source::Connected.into(), limit: 1000, ..WalkQuery::default() };
     assert_eq!(node.rib.walk(&connected).routes.len(), 3);
     let v6 = WalkQuery { family: Some(AddressFamily::Ipv6), ..WalkQuery::default() };
     assert_eq!(node.rib.walk(&v6).routes.len(), 2);

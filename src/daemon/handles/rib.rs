@@ -300,7 +300,7 @@ impl RibWatch {
                     let query = WalkQuery {
                         start: from,
                         within: self.filter.within,
-                        source: self.filter.source,
+                        sources: self.filter.sources,
                         limit: WATCH_STEP,
                         ..WalkQuery::default()
                     };
