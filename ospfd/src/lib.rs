@@ -2,6 +2,12 @@
 //! shape for both; only layouts and addresses differ, at the edge. It feeds the shared RIB as the sources
 //! [`rib::Source::OspfV2`] and [`rib::Source::OspfV3`], beside `bgpd` and without knowing of it.
 
+pub mod config;
 pub mod id;
+pub mod instance;
+pub mod interface;
 pub mod lsa;
+pub mod message;
+pub mod neighbor;
 pub mod packet;
+pub mod view;
