@@ -21,6 +21,8 @@ const PIECE: usize = 32 * 1024;
 /// One thing said of several destinations.
 struct Bucket {
     audience: Audience,
+    /// The member that must not be told because it is itself the next hop (RFC 4271 §5.1.3).
+    next_hop: Option<PeerIndex>,
     /// What is told, encoded; `None` if nothing is told.
     out: Option<Out>,
     /// The next bucket for the same path that a policy on prefixes made different.
@@ -71,7 +73,8 @@ impl Batch {
         self.attributes.clear();
     }
 
-    /// The bucket for a path of `source` to `prefix`; `audience` is asked when it is new.
+    /// The bucket for a path of `source` to `prefix`. `audience` is asked when it is new: for the member that is the next hop told,
+    /// if there is one, and for whom the bucket is then.
     pub(super) fn bucket(
         &mut self,
         profile: &ExportProfile,
@@ -79,7 +82,7 @@ impl Batch {
         attr: AttrId,
         source: Source<'_>,
         prefix: IpNet,
-        audience: impl FnOnce() -> Audience,
+        audience: impl FnOnce(Option<NextHopAttr>) -> (Option<PeerIndex>, Audience),
     ) -> u32 {
         let key = (attr, source.peer);
         let reads_prefix = profile.reads_prefix();
@@ -113,7 +116,8 @@ impl Batch {
         let out = told.and_then(|told| self.encode(profile, told, prefix)).ok();
         let number = u32::try_from(self.buckets.len()).expect("a batch is bounded");
         let variant = self.index.insert(key, number);
-        self.buckets.push(Bucket { audience: audience(), out, variant });
+        let (next_hop, audience) = audience(out.as_ref().map(|out| out.next_hop));
+        self.buckets.push(Bucket { audience, next_hop, out, variant });
         self.last = Some((key, number));
         number
     }
@@ -133,6 +137,11 @@ impl Batch {
         let next_hop = told.next_hop;
         let value = profile.reads_prefix().then(|| Box::new(told));
         Ok(Out { octets: start..end, next_hop, value })
+    }
+
+    /// The member that is not told because it is the next hop.
+    pub(super) fn next_hop_of(&self, bucket: u32) -> Option<PeerIndex> {
+        self.buckets[bucket as usize].next_hop
     }
 
     /// True if something is told of the destinations in the bucket.
@@ -229,7 +238,7 @@ fn order(audience: &Audience) -> u32 {
         Audience::All => 0,
         Audience::Except(peer) => 1 + u32::from(peer.0),
         Audience::Only(peer) => 0x1_0001 + u32::from(peer.0),
-        Audience::Of(..) => u32::MAX,
+        Audience::ExceptBoth(..) | Audience::Of(..) => u32::MAX,
     }
 }
 

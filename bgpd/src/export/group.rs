@@ -17,10 +17,11 @@ use super::log::{Audience, Lane, Log, Piece};
 use super::profile::ExportProfile;
 use super::told::{Told, ToldTable};
 use super::told_paths::ToldPaths;
-use super::transform::{Source, outgoing};
+use super::transform::{Source, names_itself, outgoing};
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
 use crate::locrib::{DestId, Key, PeerIndex, Peers, Shard};
+use crate::wire::attr::NextHopAttr;
 use crate::wire::nlri::NlriFamily;
 use crate::wire::route_refresh::RefreshKind;
 use crate::wire::update;
@@ -73,6 +74,8 @@ struct Lot {
     told: ToldTable,
     /// The same in groups with several paths to a prefix; of the two, one is in use.
     paths: ToldPaths,
+    /// Of what is told, by path identifier (0 without): the member that is not told because it is itself the next hop.
+    barred: HashMap<(DestId, u32), PeerIndex, foldhash::fast::FixedState>,
     dump: Option<Dump>,
     /// Members whose dump has not begun.
     waiting: Vec<PeerIndex>,
@@ -102,6 +105,23 @@ const fn lot_of(family: AddressFamily) -> usize {
     }
 }
 
+/// Members that are not told a path: its source (split horizon), and who is itself the next hop that would be told (RFC 4271
+/// §5.1.3).
+fn barred(
+    log: &Log,
+    profile: &ExportProfile,
+    peers: &Peers,
+    source: PeerIndex,
+    next_hop: Option<NextHopAttr>,
+) -> [Option<PeerIndex>; 2] {
+    let foreign = next_hop.filter(|hop| names_itself(profile, *hop, hop.addr()));
+    let owner = foreign.and_then(|hop| {
+        let mut others = log.members.iter().map(|member| member.peer).filter(|peer| *peer != source);
+        others.find(|peer| peers.get(*peer).address == hop.addr())
+    });
+    [log.is_member(source).then_some(source), owner]
+}
+
 impl Group {
     /// A group without members that has told nobody anything; it begins with a walk. The cursors are from [`Shard::join`] with
     /// the profile's scopes, of IPv4 and IPv6.
@@ -113,6 +133,7 @@ impl Group {
             forced: false,
             told: ToldTable::default(),
             paths: ToldPaths::default(),
+            barred: HashMap::default(),
             dump: None,
             waiting: Vec::new(),
             refreshing: Vec::new(),
@@ -168,6 +189,7 @@ impl Group {
         for lot in &mut self.lots {
             lot.told.clear(store);
             lot.paths.clear(store);
+            lot.barred.clear();
         }
     }
 
@@ -213,7 +235,8 @@ impl Group {
             attr: told.attr,
             source: told.source,
         });
-        one.into_iter().chain(several).filter(move |told| told.source != peer)
+        let barred = move |told: &ToldView| lot.barred.get(&(dest, told.path_id.unwrap_or(0))) == Some(&peer);
+        one.into_iter().chain(several).filter(move |told| told.source != peer && !barred(told))
     }
 
     /// Destinations told in both families, for finding leaks in tests.
@@ -225,7 +248,10 @@ impl Group {
     /// Routes that `peer` was told, and UPDATEs it has taken.
     #[must_use]
     pub fn counts(&self, peer: PeerIndex) -> (u64, u64) {
-        let to_peer = |lot: &Lot| lot.told.len() - lot.told.from(peer) + lot.paths.len() - lot.paths.from(peer);
+        let to_peer = |lot: &Lot| {
+            let barred = lot.barred.values().filter(|own| **own == peer).count();
+            lot.told.len() - lot.told.from(peer) + lot.paths.len() - lot.paths.from(peer) - barred
+        };
         let told = self.lots.iter().map(to_peer).sum::<usize>() as u64;
         (told, self.log.member(peer).map_or(0, |member| member.updates))
     }
@@ -384,10 +410,6 @@ impl Group {
         after.extend(dests.iter().map(|dest| (*dest, end)));
     }
 
-    fn audience(&self, source: PeerIndex) -> Audience {
-        if self.log.is_member(source) { Audience::Except(source) } else { Audience::All }
-    }
-
     /// Compares what the group was told of `dest` with the best path now, and puts the difference into the batch.
     fn process<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
         if self.profile.paths(F::FAMILY) > 0 {
@@ -395,10 +417,11 @@ impl Group {
         }
         let was = self.lots[lot_of(F::FAMILY)].told.get(dest);
         let prefix = F::net(tables.shard.prefix(dest));
-        let best = match self.profile.originates(prefix) {
-            Some(attr) => Some(Told { attr, source: PeerIndex::LOCAL }),
-            None if self.profile.summarised_by(prefix).is_some() => None,
-            None => choose(&self.profile, tables.shard, tables.store, tables.peers, dest)
+        let best = match (self.profile.originates(prefix), self.profile.client) {
+            (Some(attr), _) => Some(Told { attr, source: PeerIndex::LOCAL }),
+            _ if self.profile.summarised_by(prefix).is_some() => None,
+            (None, Some(client)) => self.best_for(tables, client, dest),
+            (None, None) => choose(&self.profile, tables.shard, tables.store, tables.peers, dest)
                 .map(|path| Told { attr: path.imported, source: path.peer }),
         };
         let forced = self.lots[lot_of(F::FAMILY)].forced;
@@ -407,16 +430,17 @@ impl Group {
         }
         let want = best.and_then(|best| {
             let source = Source { peer: best.source, facts: tables.peers.get(best.source) };
-            let log = &self.log;
-            let bucket = self.batch.bucket(&self.profile, tables.store, best.attr, source, prefix, || {
-                if log.is_member(best.source) { Audience::Except(best.source) } else { Audience::All }
+            let (log, profile, peers) = (&self.log, &self.profile, tables.peers);
+            let bucket = self.batch.bucket(profile, tables.store, best.attr, source, prefix, |next_hop| {
+                let barred = barred(log, profile, peers, best.source, next_hop);
+                (barred[1], Audience::but(barred))
             });
             self.batch.accepts(bucket).then_some((best, bucket))
         });
         match (was, want) {
             (None, None) => return,
             (Some(was), None) => {
-                let audience = self.audience(was.source);
+                let audience = self.heard(F::FAMILY, was.source, (dest, 0));
                 self.batch.withdraw(audience, dest);
             }
             (None, Some((_, bucket))) => self.batch.announce(bucket, dest),
@@ -426,12 +450,49 @@ impl Group {
                     if was.source != best.source && self.log.is_member(best.source) {
                         self.batch.withdraw(Audience::Only(best.source), dest);
                     }
+                    if let Some(owner) = self.newly_barred(F::FAMILY, was.source, (dest, 0), bucket) {
+                        self.batch.withdraw(Audience::Only(owner), dest);
+                    }
                     self.batch.announce(bucket, dest);
                 }
             }
         }
+        let own = want.and_then(|(_, bucket)| self.batch.next_hop_of(bucket));
+        self.note_barred(F::FAMILY, (dest, 0), own);
         let told = &mut self.lots[lot_of(F::FAMILY)].told;
         told.set(tables.store, dest, want.map(|(best, _)| best));
+    }
+
+    /// Whom a withdrawal of what was told is for: everybody who was told it.
+    fn heard(&self, family: AddressFamily, source: PeerIndex, told: (DestId, u32)) -> Audience {
+        let own = self.lots[lot_of(family)].barred.get(&told).copied();
+        Audience::but([self.log.is_member(source).then_some(source), own])
+    }
+
+    /// The member that is the next hop of what the bucket tells and was told of `was`: it must not keep that.
+    fn newly_barred(
+        &self,
+        family: AddressFamily,
+        was: PeerIndex,
+        told: (DestId, u32),
+        bucket: u32,
+    ) -> Option<PeerIndex> {
+        let own = self.batch.next_hop_of(bucket).filter(|own| *own != was)?;
+        (self.lots[lot_of(family)].barred.get(&told) != Some(&own)).then_some(own)
+    }
+
+    /// Remembers which member is not told because it is the next hop.
+    fn note_barred(&mut self, family: AddressFamily, told: (DestId, u32), own: Option<PeerIndex>) {
+        let barred = &mut self.lots[lot_of(family)].barred;
+        match own {
+            Some(own) => {
+                barred.insert(told, own);
+            }
+            None if barred.is_empty() => {}
+            None => {
+                barred.remove(&told);
+            }
+        }
     }
 
     /// True if everybody who was told `was` would be told the very same now (RFC 4271 §9.2: no duplicates).
@@ -476,11 +537,15 @@ impl Group {
             let Some(told) = self.lots[at].told.get(dest) else { continue };
             let prefix = F::net(tables.shard.prefix(dest));
             let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
-            let log = &self.log;
-            let bucket = self.batch.bucket(&self.profile, tables.store, told.attr, source, prefix, || {
-                Audience::Of(Arc::clone(&dump.whom), log.is_member(told.source).then_some(told.source))
+            let (log, profile, peers) = (&self.log, &self.profile, tables.peers);
+            let bucket = self.batch.bucket(profile, tables.store, told.attr, source, prefix, |next_hop| {
+                let barred = barred(log, profile, peers, told.source, next_hop);
+                (barred[1], Audience::Of(Arc::clone(&dump.whom), barred))
             });
             if self.batch.accepts(bucket) {
+                if let Some(own) = self.batch.next_hop_of(bucket) {
+                    self.note_barred(F::FAMILY, (dest, 0), Some(own));
+                }
                 self.batch.announce(bucket, dest);
                 if tables.shard.is_local(dest) {
                     local.push(dest);

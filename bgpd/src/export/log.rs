@@ -19,17 +19,29 @@ pub(super) enum Audience {
     Except(PeerIndex),
     /// One member.
     Only(PeerIndex),
-    /// Members that are being told everything, but for the one whose routes these are.
-    Of(Arc<[PeerIndex]>, Option<PeerIndex>),
+    /// Every member but two: whose routes these are, and who is their next hop.
+    ExceptBoth(PeerIndex, PeerIndex),
+    /// Members that are being told everything, but for those two if they are members.
+    Of(Arc<[PeerIndex]>, [Option<PeerIndex>; 2]),
 }
 
 impl Audience {
+    /// Every member but those of `barred` that are members.
+    pub(super) const fn but(barred: [Option<PeerIndex>; 2]) -> Self {
+        match barred {
+            [None, None] => Self::All,
+            [Some(one), None] | [None, Some(one)] => Self::Except(one),
+            [Some(one), Some(other)] => Self::ExceptBoth(one, other),
+        }
+    }
+
     pub(super) fn includes(&self, peer: PeerIndex) -> bool {
         match self {
             Self::All => true,
             Self::Except(one) => peer != *one,
             Self::Only(one) => peer == *one,
-            Self::Of(set, except) => *except != Some(peer) && set.contains(&peer),
+            Self::ExceptBoth(one, other) => peer != *one && peer != *other,
+            Self::Of(set, except) => !except.contains(&Some(peer)) && set.contains(&peer),
         }
     }
 }

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use rib::AddressFamily;
 
 use crate::intern::AttrId;
-use crate::locrib::PeerKind;
 use crate::locrib::journal::Scope;
+use crate::locrib::{PeerIndex, PeerKind};
 use crate::policy::Chain;
 use crate::wire::attr::NextHopAttr;
 use crate::wire::capability::Role;
@@ -47,6 +47,9 @@ pub struct ExportProfile {
     pub role: Option<Role>,
     /// It is a client of our route server (RFC 7947).
     pub route_server_client: bool,
+    /// The client itself, if the best path is chosen for each client of our route server by its own policy (RFC 7947 §2.3): it is
+    /// alone in its group.
+    pub client: Option<PeerIndex>,
     /// Private AS numbers are taken out of the path, but for this one: the neighbor's own, by which it finds loops.
     pub remove_private_as: Option<u32>,
     /// This AS number in the path, the neighbor's, is replaced by ours.
@@ -146,7 +149,7 @@ impl ExportProfile {
     /// Which changes of the Loc-RIB can make a difference.
     #[must_use]
     pub fn scope(&self, family: AddressFamily) -> Scope {
-        if self.paths(family) > 0 || self.best_external { Scope::Paths } else { Scope::Best }
+        if self.paths(family) > 0 || self.best_external || self.client.is_some() { Scope::Paths } else { Scope::Best }
     }
 
     /// The verdict on a route can depend on its prefix.

@@ -39,6 +39,8 @@ pub enum Refusal {
     Summarised(IpNet),
     /// It would be a route leak (RFC 9234 §5).
     Leak(Leak),
+    /// The next hop would be the neighbor itself (RFC 4271 §5.1.3).
+    OwnNextHop(IpAddr),
     /// We have no address that the neighbor could use as next hop of routes of this family.
     NoNextHop(AddressFamily),
     /// The attributes leave no room for a prefix in a message (RFC 4271 §9.2).
@@ -54,6 +56,7 @@ impl fmt::Display for Refusal {
             Self::Policy(rule) => rule.fmt(f),
             Self::Summarised(aggregate) => write!(f, "the aggregate {aggregate} is announced instead (summary_only)"),
             Self::Leak(leak) => leak.fmt(f),
+            Self::OwnNextHop(addr) => write!(f, "its next hop {addr} is the neighbor itself (RFC 4271 section 5.1.3)"),
             Self::NoNextHop(family) => write!(
                 f,
                 "no address of ours is known that could be the next hop of {} routes on this session; \
@@ -103,6 +106,13 @@ pub fn refused_early(profile: &ExportProfile, facts: &Facts, source: Source<'_>)
         return Some(Refusal::NoPolicy);
     }
     None
+}
+
+/// The neighbor at `address` would be told that it is itself the next hop.
+#[must_use]
+pub fn names_itself(profile: &ExportProfile, next_hop: NextHopAttr, address: IpAddr) -> bool {
+    next_hop.addr() == address
+        && ![AddressFamily::Ipv4, AddressFamily::Ipv6].map(|family| profile.own(family)).contains(&Some(next_hop))
 }
 
 /// It is the default route that the neighbor asked for (`default_originate`): of our own, from no protocol, and no aggregate.

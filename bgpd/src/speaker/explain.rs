@@ -126,6 +126,10 @@ impl Speaker {
             Err(refusal) => return no(refusal.to_string()),
             Ok(outgoing) => outgoing,
         };
+        let own = self.tables.peers.get(neighbor.peer).address;
+        if transform::names_itself(&group.profile, attributes.next_hop, own) {
+            return no(Refusal::OwnNextHop(own).to_string());
+        }
         let announced = group.told(F::FAMILY, dest, neighbor.peer).any(|told| told.path_id == path.path_id);
         let by = match rule {
             Some(rule) => rule.to_string(),

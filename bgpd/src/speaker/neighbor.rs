@@ -91,7 +91,14 @@ impl Neighbor {
         let errors = &mut self.policy_errors;
         let import = import(speaker, &self.config, negotiated, addresses, errors);
         let profile = profile(speaker, &self.config, negotiated, addresses, errors);
-        (Import { drained: self.draining, ..import }, ExportProfile { drained: self.draining, ..profile })
+        (
+            Import { drained: self.draining, ..import },
+            ExportProfile {
+                drained: self.draining,
+                client: profile.route_server_client.then_some(self.peer),
+                ..profile
+            },
+        )
     }
 }
 
@@ -246,6 +253,7 @@ fn profile(
         next_hop_self: config.next_hop_self,
         role: role(negotiated),
         route_server_client: config.route_server_client && external,
+        client: None,
         remove_private_as: (config.remove_private_as && external).then_some(negotiated.peer_asn),
         as_override: (config.as_override && external).then_some(negotiated.peer_asn),
         filter,

@@ -2,6 +2,7 @@
 
 mod borders;
 mod limits;
+mod nexthops;
 mod oracle;
 mod originate;
 mod paths;

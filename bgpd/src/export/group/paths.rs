@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Group, Tables, ToldView, lot_of};
+use super::{Group, Tables, ToldView, barred, lot_of};
 use crate::export::log::Audience;
 use crate::export::profile::ExportProfile;
 use crate::export::told::Told;
 use crate::export::told_paths::ToldPath;
-use crate::export::transform::Source;
+use crate::export::transform::{Source, names_itself, outgoing};
 use crate::intern::AttrStore;
 use crate::locrib::decision::{self, Contenders};
 use crate::locrib::{DestId, Key, Path, PathId, PeerIndex, PeerKind, Peers, Shard};
@@ -50,6 +50,24 @@ pub(in crate::export) fn in_order<'a>(mut left: Contenders<'a>) -> impl Iterator
 }
 
 impl Group {
+    /// The best path that `client`, the only member, may be told: a route server decides for each client by its own policy, so
+    /// that a path which is kept from it does not hide others (RFC 7947 §2.3.1).
+    pub(super) fn best_for<F: Key>(&mut self, tables: &Tables<'_, F>, client: PeerIndex, dest: DestId) -> Option<Told> {
+        let prefix = F::net(tables.shard.prefix(dest));
+        in_order(tables.shard.contenders(tables.store, tables.peers, dest)).find_map(|id| {
+            let path = tables.shard.path(id);
+            let told = Told { attr: path.imported, source: path.peer };
+            let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
+            let (log, profile, peers) = (&self.log, &self.profile, tables.peers);
+            let bucket = self.batch.bucket(profile, tables.store, told.attr, source, prefix, |next_hop| {
+                let barred = barred(log, profile, peers, told.source, next_hop);
+                (barred[1], Audience::but(barred))
+            });
+            let kept_back = told.source == client || self.batch.next_hop_of(bucket) == Some(client);
+            (!kept_back && self.batch.accepts(bucket)).then_some(told)
+        })
+    }
+
     /// What the group has to be told of `dest` now: the paths and their buckets.
     fn wanted<F: Key>(&mut self, tables: &Tables<'_, F>, dest: DestId) -> SmallVec<[(ToldPath, u32); 8]> {
         let most = usize::from(self.profile.paths(F::FAMILY));
@@ -58,7 +76,8 @@ impl Group {
         if let Some(attr) = self.profile.originates(prefix) {
             let told = ToldPath { number: ORIGINATED, attr, source: PeerIndex::LOCAL };
             let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
-            let bucket = self.batch.bucket(&self.profile, tables.store, attr, source, prefix, || Audience::All);
+            let bucket =
+                self.batch.bucket(&self.profile, tables.store, attr, source, prefix, |_| (None, Audience::All));
             wanted.extend(self.batch.accepts(bucket).then_some((told, bucket)));
             return wanted;
         }
@@ -69,9 +88,10 @@ impl Group {
             let path = tables.shard.path(id);
             let told = ToldPath { number: id.number(), attr: path.imported, source: path.peer };
             let source = Source { peer: told.source, facts: tables.peers.get(told.source) };
-            let log = &self.log;
-            let bucket = self.batch.bucket(&self.profile, tables.store, told.attr, source, prefix, || {
-                if log.is_member(told.source) { Audience::Except(told.source) } else { Audience::All }
+            let (log, profile, peers) = (&self.log, &self.profile, tables.peers);
+            let bucket = self.batch.bucket(profile, tables.store, told.attr, source, prefix, |next_hop| {
+                let barred = barred(log, profile, peers, told.source, next_hop);
+                (barred[1], Audience::but(barred))
             });
             if self.batch.accepts(bucket) {
                 wanted.push((told, bucket));
@@ -91,7 +111,8 @@ impl Group {
         let forced = self.lots[at].forced;
         for was in &were {
             if wanted.iter().all(|(told, _)| told.number != was.number) {
-                let audience = self.audience(was.source);
+                let audience = self.heard(F::FAMILY, was.source, (dest, was.number));
+                self.note_barred(F::FAMILY, (dest, was.number), None);
                 self.batch.withdraw_path(audience, was.number, dest);
             }
         }
@@ -105,7 +126,11 @@ impl Group {
                 if was.source != told.source && self.log.is_member(told.source) {
                     self.batch.withdraw_path(Audience::Only(told.source), told.number, dest);
                 }
+                if let Some(owner) = self.newly_barred(F::FAMILY, was.source, (dest, told.number), *bucket) {
+                    self.batch.withdraw_path(Audience::Only(owner), told.number, dest);
+                }
             }
+            self.note_barred(F::FAMILY, (dest, told.number), self.batch.next_hop_of(*bucket));
             self.batch.announce_path(*bucket, told.number, dest);
         }
         if were.iter().ne(wanted.iter().map(|(told, _)| told)) {
@@ -133,11 +158,15 @@ impl Group {
         let paths: SmallVec<[ToldPath; 8]> = self.lots[lot_of(F::FAMILY)].paths.get(dest).collect();
         for path in paths {
             let source = Source { peer: path.source, facts: tables.peers.get(path.source) };
-            let log = &self.log;
-            let bucket = self.batch.bucket(&self.profile, tables.store, path.attr, source, prefix, || {
-                Audience::Of(Arc::clone(whom), log.is_member(path.source).then_some(path.source))
+            let (log, profile, peers) = (&self.log, &self.profile, tables.peers);
+            let bucket = self.batch.bucket(profile, tables.store, path.attr, source, prefix, |next_hop| {
+                let barred = barred(log, profile, peers, path.source, next_hop);
+                (barred[1], Audience::Of(Arc::clone(whom), barred))
             });
             if self.batch.accepts(bucket) {
+                if let Some(own) = self.batch.next_hop_of(bucket) {
+                    self.note_barred(F::FAMILY, (dest, path.number), Some(own));
+                }
                 self.batch.announce_path(bucket, path.number, dest);
                 any = true;
             }
@@ -161,6 +190,21 @@ impl Group {
         if several {
             let paths = in_order(shard.contenders(store, peers, dest));
             return paths.map(|id| view(Some(id.number()), shard.path(id))).collect();
+        }
+        if let Some(client) = self.profile.client {
+            // Those that it may not be told come first, each with its reason.
+            let mut done = false;
+            let wanted = |path: &&Path| {
+                let source = Source { peer: path.peer, facts: peers.get(path.peer) };
+                let told = outgoing(&self.profile, store, path.imported, source, F::net(shard.prefix(dest)));
+                let named = |next_hop| names_itself(&self.profile, next_hop, peers.get(client).address);
+                let may = path.peer != client && told.is_ok_and(|(told, _)| !named(told.next_hop));
+                let before = done;
+                done |= may;
+                !before
+            };
+            let paths = in_order(shard.contenders(store, peers, dest)).map(|id| shard.path(id));
+            return paths.take_while(wanted).map(|path| view(None, path)).collect();
         }
         choose(&self.profile, shard, store, peers, dest).map(|path| view(None, path)).into_iter().collect()
     }

@@ -61,6 +61,7 @@ impl Group {
             (to.walk, to.forced) = (from.walk, from.forced);
             to.told = from.told.duplicate(store);
             to.paths = from.paths.duplicate(store);
+            to.barred.clone_from(&from.barred);
             to.local.clone_from(&from.local);
             // A refresh begins anew; a second beginning is what then counts (RFC 7313 §4).
             to.waiting.extend((told_all && !refreshing[at]).then_some(peer));
@@ -85,6 +86,9 @@ impl Group {
             if let Some(joined) = self.log.members.last_mut() {
                 joined.updates = member.updates;
             }
+        }
+        for (lot, other) in self.lots.iter_mut().zip(&alone.lots) {
+            lot.barred.extend(other.barred.iter().map(|(told, own)| (*told, *own)));
         }
         alone.clear(store);
     }

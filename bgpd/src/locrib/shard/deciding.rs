@@ -4,6 +4,7 @@ use rib::message::Reach;
 use smallvec::SmallVec;
 
 use super::{Context, Shard};
+use crate::attrs::{Facts, flag};
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::decision::{self, Contender, Contenders, Multipath};
 use crate::locrib::nexthop::State;
@@ -86,9 +87,11 @@ impl<F: Key> Shard<F> {
         if !path.imported.is_some() || !context.peers.is_usable(path.peer, F::FAMILY, path.generation) {
             return None;
         }
-        let next_hop = context.store.facts(path.imported).next_hop;
+        let facts = context.store.facts(path.imported);
+        let (next_hop, drops) = (facts.next_hop, Self::drops(facts));
         match context.store.next_hops.state(next_hop) {
-            State::Known(reach) => reach,
+            State::Known(reach) => reach.or(drops.then_some(OWN)),
+            State::Asked if drops => Some(OWN),
             // Our own routes are announced whatever their next hop.
             State::Asked if path.peer == PeerIndex::LOCAL => Some(OWN),
             State::Asked => {
@@ -97,6 +100,11 @@ impl<F: Key> Shard<F> {
             }
         }
         .or_else(|| (path.peer == PeerIndex::LOCAL).then_some(OWN))
+    }
+
+    /// What is dropped here needs no way to a next hop (RFC 7999 §3.3).
+    const fn drops(facts: &Facts) -> bool {
+        facts.flags & flag::DISCARD != 0
     }
 
     fn decide_among(&mut self, context: &mut Context<'_>, dest: DestId) -> (Option<u32>, bool) {
@@ -167,7 +175,7 @@ impl<F: Key> Shard<F> {
             .filter(|(_, path)| path.imported.is_some() && peers.is_usable(path.peer, F::FAMILY, path.generation))
             .filter_map(|(id, path)| {
                 let facts = store.facts(path.imported);
-                let own = (path.peer == PeerIndex::LOCAL).then_some(OWN);
+                let own = (path.peer == PeerIndex::LOCAL || Self::drops(facts)).then_some(OWN);
                 let reach = store.next_hops.reach(facts.next_hop).or(own)?;
                 Some(Contender {
                     id: id.0,
