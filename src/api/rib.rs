@@ -74,8 +74,8 @@ impl RibService for Service {
         let node = &self.0.node;
         let mut names = Names::new(&node.info);
         let mut results = Vec::with_capacity(addresses.len());
-        for addr in addresses {
-            let view = node.rib.lookup(addr).await.map_err(gone)?;
+        let views = node.rib.lookup_many(&addresses).await.map_err(gone)?;
+        for (addr, view) in addresses.into_iter().zip(views) {
             results.push(v1::LookupResult { address: addr.to_string(), route: view.map(|view| names.route(&view)) });
         }
         Ok(Response::new(v1::LookupBatchResponse { results }))

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use fib_sync::thread::{BackendHandle, Refused};
 use rib::message::{Input, Output};
-use rib::{BackendId, FibDelta, Rib, RibConfig, Source, WatchFilter, WatchId};
+use rib::{BackendId, FibDelta, Rib, RibConfig, Source, WalkQuery, WatchFilter, WatchId};
 use tokio::sync::watch;
 
 use super::handles::{Changes, Lease, RibAsk, RibEnds};
@@ -15,8 +15,10 @@ use crate::anycast::AnycastHandle;
 
 /// Routes in one batch to a data plane: about a millisecond of the kernel's time.
 const DELTA_MAX: usize = 1024;
-/// Urgent asks carried out before bulk has its turn again.
-const URGENT_MAX: usize = 64;
+/// Work on urgent asks before bulk has its turn again, in lookups of one address: about 100 µs.
+const URGENT_UNITS: usize = 512;
+/// What an ask costs beside the routes it reads.
+const ASK_UNITS: usize = 4;
 
 /// Who hears what the RIB has to say. None of these calls waits.
 pub(super) struct Listeners {
@@ -77,30 +79,33 @@ impl Owner {
         mut urgent: tokio::sync::mpsc::Receiver<RibAsk>,
         mut inputs: tokio::sync::mpsc::Receiver<Input>,
     ) {
+        // A data plane has room for more than it was given in the last round.
+        let mut more = false;
         while !self.stopped {
-            let mut asked = 0;
-            while asked < URGENT_MAX
+            let mut spent = 0;
+            while spent < URGENT_UNITS
                 && !self.stopped
                 && let Ok(ask) = urgent.try_recv()
             {
-                self.ask(ask);
-                asked += 1;
+                spent += self.ask(ask);
             }
             if self.rib.has_work() {
                 self.input(Input::Work);
             } else if let Ok(input) = inputs.try_recv() {
                 self.input(input);
-            } else if asked == 0 {
+            } else if spent == 0 && !more {
                 tokio::select! {
                     biased;
                     ask = urgent.recv() => match ask {
-                        Some(ask) => self.ask(ask),
+                        Some(ask) => {
+                            self.ask(ask);
+                        }
                         None => break,
                     },
                     Some(input) = inputs.recv() => self.input(input),
                 }
             }
-            self.pass_on();
+            more = self.pass_on();
         }
     }
 
@@ -108,11 +113,21 @@ impl Owner {
         self.rib.handle(now(), input, &mut self.out);
     }
 
-    fn ask(&mut self, ask: RibAsk) {
+    /// Carries out an ask; returns the work it was.
+    fn ask(&mut self, ask: RibAsk) -> usize {
+        let units = ASK_UNITS
+            + match &ask {
+                RibAsk::LookupMany(addrs, _) => addrs.len(),
+                RibAsk::Walk(WalkQuery { limit, .. }, _) | RibAsk::Pull { limit, .. } => *limit,
+                _ => 0,
+            };
         // An answer that nobody waits for any more is dropped.
         match ask {
             RibAsk::Input(input) => self.input(input),
             RibAsk::Lookup(addr, reply) => drop(reply.send(self.rib.lookup(addr))),
+            RibAsk::LookupMany(addrs, reply) => {
+                drop(reply.send(addrs.into_iter().map(|addr| self.rib.lookup(addr)).collect()));
+            }
             RibAsk::Get(prefix, reply) => drop(reply.send(self.rib.get(prefix))),
             RibAsk::Candidates(prefix, reply) => drop(reply.send(self.rib.candidates(prefix))),
             RibAsk::Walk(query, reply) => drop(reply.send(self.rib.walk(&query))),
@@ -131,6 +146,7 @@ impl Owner {
             }
             RibAsk::Stop => self.stopped = true,
         }
+        units
     }
 
     fn watch(&mut self, after: Option<u64>, filter: WatchFilter) -> Option<Lease> {
@@ -156,7 +172,8 @@ impl Owner {
         });
     }
 
-    fn pass_on(&mut self) {
+    /// Passes on what came out; true if a data plane could be given more at once.
+    fn pass_on(&mut self) -> bool {
         for output in self.out.drain(..) {
             match output {
                 Output::Reach { client: Source::Bgp, states } => self.listeners.bgp.reach(states),
@@ -166,44 +183,52 @@ impl Owner {
                 Output::Installed { prefix, missing } => self.listeners.anycast.installed(prefix, missing),
             }
         }
+        let mut more = false;
         for plane in &mut self.planes {
-            plane.feed(&mut self.rib);
+            more |= plane.feed(&mut self.rib);
         }
         let position = self.rib.position();
         if self.watchers.iter().any(|(_, alive)| alive.strong_count() == 0) {
             self.forget_watchers();
         }
         self.position.send_if_modified(|told| std::mem::replace(told, position) != position);
+        more
     }
 }
 
 impl Plane {
-    fn feed(&mut self, rib: &mut Rib) {
+    /// Gives the data plane one batch, if there is one and it has room; true if it could take another at once. One at a time, so
+    /// that urgent asks need not wait for several.
+    fn feed(&mut self, rib: &mut Rib) -> bool {
         let id: BackendId = self.handle.id();
-        while !self.stopped {
-            let delta = match self.waiting.take() {
-                Some(delta) => delta,
-                None if rib.fib_pending(id) && self.handle.room() > 0 => {
-                    let mut delta = FibDelta::default();
-                    rib.pull_fib(id, DELTA_MAX, &mut delta);
-                    delta
-                }
-                // Not a walk of the RIB: every change has been told, so the mirror is whole without repeating it, and nothing
-                // that is installed counts as unanswered meanwhile.
-                None if self.sweep && !rib.fib_pending(id) && self.handle.room() > 0 => {
-                    self.sweep = false;
-                    FibDelta { walk_done: true, ..FibDelta::default() }
-                }
-                None => return,
-            };
-            match self.handle.offer(delta) {
-                Ok(()) => {}
-                // The answer to a batch before it brings us here again.
-                Err(Refused::Full(delta)) => {
-                    self.waiting = Some(delta);
-                    return;
-                }
-                Err(Refused::Stopped) => self.stopped = true,
+        if self.stopped {
+            return false;
+        }
+        let delta = match self.waiting.take() {
+            Some(delta) => delta,
+            None if rib.fib_pending(id) && self.handle.room() > 0 => {
+                let mut delta = FibDelta::default();
+                rib.pull_fib(id, DELTA_MAX, &mut delta);
+                delta
+            }
+            // Not a walk of the RIB: every change has been told, so the mirror is whole without repeating it, and nothing
+            // that is installed counts as unanswered meanwhile.
+            None if self.sweep && !rib.fib_pending(id) && self.handle.room() > 0 => {
+                self.sweep = false;
+                FibDelta { walk_done: true, ..FibDelta::default() }
+            }
+            None => return false,
+        };
+        match self.handle.offer(delta) {
+            Ok(()) => (rib.fib_pending(id) || self.sweep) && self.handle.room() > 0,
+            // The answer to a batch before it brings us here again.
+            Err(Refused::Full(delta)) => {
+                self.waiting = Some(delta);
+                false
+            }
+            Err(Refused::Stopped) => {
+                self.stopped = true;
+                false
             }
         }
     }

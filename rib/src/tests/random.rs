@@ -10,12 +10,17 @@ use super::node::*;
 use crate::message::{FibState, Input, Verdict};
 use crate::*;
 
+/// What the second watcher sees.
+const SOME: Sources = Sources::of(&[Source::Static, Source::OspfV2, Source::OspfV3]);
 const INTERFACES: [IfIndex; 3] = [IfIndex(2), IfIndex(3), IfIndex(4)];
 
-/// What a naive resolution says of a set: nothing, or the legs without their weights.
+/// Where packets leave: interface, gateway, onlink.
+type Exit = (IfIndex, Option<IpAddr>, bool);
+
+/// What a naive resolution says of a set: nothing, or the legs with their weights.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
-    Legs(BTreeSet<(IfIndex, Option<IpAddr>, bool)>),
+    Legs(BTreeMap<Exit, u128>),
     Discard(Discard),
     Local,
 }
@@ -24,12 +29,44 @@ impl Way {
     fn of(forwarding: &Forwarding) -> Self {
         match forwarding {
             Forwarding::Legs(legs) => {
-                Self::Legs(legs.iter().map(|leg| (leg.interface, leg.gateway, leg.onlink)).collect())
+                let exit = |leg: &ResolvedLeg| ((leg.interface, leg.gateway, leg.onlink), u128::from(leg.weight));
+                Self::Legs(legs.iter().map(exit).collect())
             }
             Forwarding::Discard(how) => Self::Discard(*how),
             Forwarding::Local => Self::Local,
         }
     }
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The rule of weights, in fractions: each leg's share of its set goes to what it resolved to in proportion; equal exits are one.
+/// Whenever something was divided or joined the weights are brought to lowest terms; above 256 they are rounded to have
+/// 256 as the greatest and 1 as the least.
+fn share(parts: &[(u128, BTreeMap<Exit, u128>)]) -> BTreeMap<Exit, u128> {
+    let divided = parts.iter().any(|(_, exits)| exits.len() > 1);
+    let total = |exits: &BTreeMap<Exit, u128>| if divided { exits.values().sum() } else { 1 };
+    let common = parts.iter().map(|(_, exits)| total(exits)).fold(1, |a, b| a / gcd(a, b) * b);
+    let mut shares = BTreeMap::new();
+    let mut joined = false;
+    for (weight, exits) in parts {
+        for (exit, part) in exits {
+            let amount = weight * if divided { *part } else { 1 } * (common / total(exits));
+            joined |= shares.contains_key(exit);
+            *shares.entry(*exit).or_insert(0) += amount;
+        }
+    }
+    if divided || joined {
+        let divisor = shares.values().copied().fold(0, gcd);
+        shares.values_mut().for_each(|amount| *amount /= divisor);
+    }
+    let greatest = shares.values().copied().max().unwrap_or(1);
+    if greatest > 256 {
+        shares.values_mut().for_each(|amount| *amount = ((*amount * 256 + greatest / 2) / greatest).max(1));
+    }
+    shares.into_iter().take(64).collect()
 }
 
 /// The table as the rules say, not as a program would keep it.
@@ -73,26 +110,27 @@ impl Model {
         for leg in set.legs() {
             let (way, low) = self.leg(&leg.next_hop, chain, steps);
             lowest = lowest.min(low);
-            ways.extend(way);
+            ways.extend(way.map(|way| (u128::from(leg.weight()), way)));
         }
         chain.pop();
-        let mut legs = BTreeSet::new();
-        for way in &ways {
-            if let Way::Legs(more) = way {
-                legs.extend(more.iter().copied());
+        let mut parts = Vec::new();
+        for (weight, way) in &ways {
+            if let Way::Legs(exits) = way {
+                parts.push((*weight, exits.clone()));
             }
         }
-        let way = if !legs.is_empty() {
-            Some(Way::Legs(legs))
+        let way = if !parts.is_empty() {
+            Some(Way::Legs(share(&parts)))
         } else {
-            ways.iter().find(|way| matches!(way, Way::Discard(_))).or(ways.first()).cloned()
+            let mut others = ways.iter().map(|(_, way)| way);
+            others.clone().find(|way| matches!(way, Way::Discard(_))).or(others.next()).cloned()
         };
         (way, if lowest >= depth { usize::MAX } else { lowest })
     }
 
     fn leg(&self, next_hop: &NextHop, chain: &mut Vec<NextHopSet>, steps: &mut u32) -> (Option<Way>, usize) {
         let none = usize::MAX;
-        let one = |interface, gateway, onlink| Some(Way::Legs([(interface, gateway, onlink)].into()));
+        let one = |interface, gateway, onlink| Some(Way::Legs([((interface, gateway, onlink), 1)].into()));
         match *next_hop {
             NextHop::Discard(how) => (Some(Way::Discard(how)), none),
             NextHop::Local => (Some(Way::Local), none),
@@ -123,11 +161,16 @@ impl Model {
                         match way {
                             Some(Way::Legs(legs)) => {
                                 let onlink = route.protocol != Protocol::Connected;
-                                let through = |(index, gateway, on): (IfIndex, Option<IpAddr>, bool)| match gateway {
+                                let through = |(index, gateway, on): Exit| match gateway {
                                     Some(_) => (index, gateway, on),
                                     None => (index, Some(addr), onlink),
                                 };
-                                return (Some(Way::Legs(legs.into_iter().map(through).collect())), lowest);
+                                let mut exits = BTreeMap::new();
+                                for (exit, weight) in legs {
+                                    // What was on the link may now be one with what had the gateway already.
+                                    *exits.entry(through(exit)).or_insert(0) += weight;
+                                }
+                                return (Some(Way::Legs(exits)), lowest);
                             }
                             Some(Way::Discard(how)) => return (Some(Way::Discard(how)), lowest),
                             Some(Way::Local) => return (None, lowest),
@@ -196,7 +239,7 @@ impl Dice {
     fn next_hop(&mut self) -> NextHop {
         let index = INTERFACES[self.0.usize(0..3)];
         match self.0.u8(0..40) {
-            0 => NextHop::Discard(Discard::Blackhole),
+            0 => NextHop::Discard([Discard::Blackhole, Discard::Unreachable, Discard::Prohibit][self.0.usize(0..3)]),
             1 => NextHop::Local,
             2..=7 => NextHop::Interface(index),
             8..=10 => NextHop::Gateway { addr: self.addr(), interface: Some(index), onlink: false },
@@ -206,27 +249,53 @@ impl Dice {
     }
 
     fn route(&mut self, source: Source) -> Route {
-        let legs = if self.0.u8(0..4) == 0 { 1 + self.0.usize(0..3) } else { 1 };
-        let mut hops: Vec<Leg> =
-            (0..legs).map(|_| Leg { next_hop: self.next_hop(), weight_less_one: self.0.u8(0..3) }).collect();
-        let mut protocol = Protocol::Ebgp;
-        if source == Source::Connected {
-            protocol = Protocol::Connected;
-            hops = vec![NextHop::Interface(INTERFACES[self.0.usize(0..3)]).into()];
-        }
-        let distance = [0, 20, 20, 110, 110, 200, 200, 255][self.0.usize(0..8)];
+        use Protocol as P;
+        let weight = |rng: &mut Rng| if rng.u8(0..8) == 0 { rng.u8(..) } else { rng.u8(0..3) };
+        let protocols: &[Protocol] = match source {
+            Source::Connected => &[P::Connected],
+            Source::Static => &[P::Static],
+            Source::Service => &[P::Service],
+            Source::Api => &[P::Api],
+            Source::Bgp => &[P::Ebgp, P::Ibgp],
+            Source::OspfV2 | Source::OspfV3 => &[P::OspfIntra, P::OspfInter, P::OspfExternal, P::OspfNssa],
+            Source::Kernel => &[P::Kernel],
+        };
+        let protocol = protocols[self.0.usize(0..protocols.len())];
+        let hops: Vec<Leg> = match source {
+            Source::Connected => vec![NextHop::Interface(INTERFACES[self.0.usize(0..3)]).into()],
+            Source::Service => vec![NextHop::Local.into()],
+            _ if self.0.u8(0..100) == 0 => (0..64)
+                .map(|n| {
+                    let addr = IpAddr::from([10, 0, 3, n]);
+                    let interface = Some(INTERFACES[self.0.usize(0..3)]);
+                    let next_hop = NextHop::Gateway { addr, interface, onlink: true };
+                    Leg { next_hop, weight_less_one: weight(&mut self.0) }
+                })
+                .collect(),
+            _ => {
+                let legs = if self.0.u8(0..4) == 0 { 1 + self.0.usize(0..3) } else { 1 };
+                (0..legs).map(|_| Leg { next_hop: self.next_hop(), weight_less_one: weight(&mut self.0) }).collect()
+            }
+        };
+        // Mostly as configured by default; now and then by the route, and sometimes never to be used.
+        let distance = match self.0.u8(0..12) {
+            0 => AdminDistance(255),
+            1..=3 => AdminDistance([1, 20, 110, 200][self.0.usize(0..4)]),
+            _ => protocol.default_distance(),
+        };
         Route {
             protocol,
-            distance: AdminDistance(if source == Source::Connected { 0 } else { distance }),
+            distance: if source == Source::Connected { AdminDistance(0) } else { distance },
             metric: Metric(self.0.u32(0..2)),
-            tag: 0,
+            tag: self.0.u32(0..2),
             next_hops: NextHopSet::new(hops).expect("legs"),
         }
     }
 
     fn source(&mut self) -> Source {
-        [Source::Connected, Source::Static, Source::Bgp, Source::Bgp, Source::OspfV2, Source::Kernel]
-            [self.0.usize(0..6)]
+        let often = [Source::Bgp, Source::Bgp, Source::Static, Source::OspfV2];
+        let at = self.0.usize(0..12);
+        often.get(at).copied().unwrap_or_else(|| Source::ALL[at - often.len()])
     }
 
     fn batch(&mut self) -> RouteBatch {
@@ -268,7 +337,10 @@ struct Run {
     dice: Dice,
     planes: [Plane; 2],
     watch: WatchId,
-    watched: BTreeMap<IpNet, (Source, NextHopId)>,
+    watched: BTreeMap<IpNet, (Source, Route)>,
+    /// A watcher as redistribution is one: of some sources only.
+    some: WatchId,
+    some_seen: BTreeMap<IpNet, (Source, Route)>,
     tangled: usize,
     compared: usize,
     overruns: usize,
@@ -281,6 +353,7 @@ impl Run {
         node.rib.add_backend(BackendId(0));
         node.rib.add_standalone_backend(BackendId(1));
         let watch = node.rib.watch(WatchFilter::default());
+        let some = node.rib.watch(WatchFilter { sources: SOME, ..WatchFilter::default() });
         let plane = |id| Plane { id, mirror: Mirror::default(), unanswered: Vec::new() };
         Self {
             node,
@@ -289,6 +362,8 @@ impl Run {
             planes: [plane(0), plane(1)],
             watch,
             watched: BTreeMap::new(),
+            some,
+            some_seen: BTreeMap::new(),
             tangled: 0,
             compared: 0,
             overruns: 0,
@@ -365,18 +440,22 @@ impl Run {
     }
 
     fn pull_watch(&mut self, limit: usize) {
-        let mut changes = Vec::new();
-        let pulled = self.node.rib.pull_watch(self.watch, limit, &mut changes);
-        for (prefix, view) in changes {
-            match view {
-                Some(view) => self.watched.insert(prefix, (view.source, view.next_hop_id)),
-                None => self.watched.remove(&prefix),
-            };
-        }
-        if pulled == Pulled::Overrun {
-            self.overruns += 1;
-            let page = self.node.rib.walk(&WalkQuery { limit: usize::MAX / 16, ..WalkQuery::default() });
-            self.watched = page.routes.into_iter().map(|view| (view.prefix, (view.source, view.next_hop_id))).collect();
+        let rib = &mut self.node.rib;
+        let all = (self.watch, &mut self.watched, Sources::ALL);
+        for (watch, seen, sources) in [all, (self.some, &mut self.some_seen, SOME)] {
+            let mut changes = Vec::new();
+            let pulled = rib.pull_watch(watch, limit, &mut changes);
+            for (prefix, view) in changes {
+                match view {
+                    Some(view) => seen.insert(prefix, (view.source, view.route)),
+                    None => seen.remove(&prefix),
+                };
+            }
+            if pulled == Pulled::Overrun {
+                self.overruns += 1;
+                let page = rib.walk(&WalkQuery { limit: usize::MAX / 16, sources, ..WalkQuery::default() });
+                *seen = page.routes.into_iter().map(|view| (view.prefix, (view.source, view.route))).collect();
+            }
         }
     }
 
@@ -407,6 +486,12 @@ impl Run {
             }
             self.compared += 1;
             let actual = view.map(|view| (view.source, Way::of(&view.forwarding)));
+            if let Some(view) = view {
+                assert_eq!(
+                    view.route, self.model.routes[&prefix][&view.source],
+                    "metric and tag are what the source said"
+                );
+            }
             assert_eq!(
                 actual.as_ref(),
                 expected.and_then(Option::as_ref),
@@ -465,7 +550,7 @@ impl Run {
     }
 
     fn check_readers(&mut self) {
-        while self.node.rib.watch_pending(self.watch) {
+        while self.node.rib.watch_pending(self.watch) || self.node.rib.watch_pending(self.some) {
             self.pull_watch(1000);
         }
         for at in 0..2 {
@@ -475,8 +560,10 @@ impl Run {
         self.node.settle();
         let page = self.node.rib.walk(&WalkQuery { limit: 100_000, ..WalkQuery::default() });
         let watched: BTreeMap<_, _> =
-            page.routes.iter().map(|view| (view.prefix, (view.source, view.next_hop_id))).collect();
+            page.routes.iter().map(|view| (view.prefix, (view.source, view.route.clone()))).collect();
         assert_eq!(self.watched, watched);
+        let some = |(_, (source, _)): &(IpNet, (Source, Route))| SOME.has(*source);
+        assert_eq!(self.some_seen, watched.into_iter().filter(some).collect());
         for plane in &self.planes {
             let told = |view: &&message::RouteView| {
                 plane.id == 1 || !matches!(view.source, Source::Connected | Source::Kernel)

@@ -17,7 +17,9 @@ pub const RIB_INPUTS: usize = 64;
 /// Questions and urgent inputs waiting for the RIB. Full: the asker waits.
 pub const RIB_URGENT: usize = 256;
 /// Most routes in one page or one batch of changes, whatever was asked for: it bounds how long the RIB's owner is held.
-pub const PAGE_MAX: usize = 4096;
+pub const PAGE_MAX: usize = 512;
+/// Most addresses of one question, for the same reason.
+pub(crate) const LOOKUPS_MAX: usize = 256;
 
 /// What a watcher is given by one pull.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(crate) enum RibAsk {
     Input(Input),
     /// Longest-prefix match.
     Lookup(IpAddr, oneshot::Sender<Option<RouteView>>),
+    /// The same of several addresses, at most [`LOOKUPS_MAX`].
+    LookupMany(Vec<IpAddr>, oneshot::Sender<Vec<Option<RouteView>>>),
     /// The chosen route of exactly this prefix.
     Get(IpNet, oneshot::Sender<Option<RouteView>>),
     /// Every candidate of exactly this prefix, best first.
@@ -135,6 +139,19 @@ impl RibHandle {
     /// [`Gone`] when the RIB has stopped.
     pub async fn lookup(&self, addr: IpAddr) -> Result<Option<RouteView>, Gone> {
         self.ask(|reply| RibAsk::Lookup(addr, reply)).await
+    }
+
+    /// As [`RibHandle::lookup`] for several addresses, answered in their order. They are asked for in parts of [`LOOKUPS_MAX`], so
+    /// the answers may be of several moments.
+    ///
+    /// # Errors
+    /// [`Gone`] when the RIB has stopped.
+    pub async fn lookup_many(&self, addrs: &[IpAddr]) -> Result<Vec<Option<RouteView>>, Gone> {
+        let mut all = Vec::with_capacity(addrs.len());
+        for part in addrs.chunks(LOOKUPS_MAX) {
+            all.append(&mut self.ask(|reply| RibAsk::LookupMany(part.to_vec(), reply)).await?);
+        }
+        Ok(all)
     }
 
     /// The chosen route of exactly `prefix`.

@@ -1,0 +1,308 @@
+//! Lookups through the API beside a full-table load: do they slow the load down, and does the load slow them down?
+//!
+//! Runs `bgp-load` (`benches/bgp-load`, built with `cargo build --release` there) against a daemon several times: without lookups,
+//! with `LookupBatch`, and with single `Lookup`s, in turn, and compares the times to convergence. Lookups are sent at fixed times
+//! whether earlier ones were answered or not, and each is timed from the moment it was due, so that a stall counts for all that it
+//! delays. Needs root, as `bgp-load` does.
+//!
+//! ```text
+//! cargo build --release && cargo bench --bench lookup -- --bgp-load PATH [--anyhop PATH] [--prefixes 1000000] [--rounds 5]
+//!     [--rate 50000] [--single-rate 20000] [--batch 100] [--backends '"memory"'] [--only none,batch,single]
+//! ```
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark is a carrier: it reads the clock")]
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use proto::v1;
+use proto::v1::rib_service_client::RibServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+struct Options {
+    bgp_load: PathBuf,
+    anyhop: PathBuf,
+    prefixes: usize,
+    rounds: usize,
+    rate: u32,
+    single_rate: u32,
+    batch: u32,
+    backends: String,
+    only: Vec<Kind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    None,
+    Batch,
+    Single,
+}
+
+const KINDS: [(&str, Kind); 3] = [("none", Kind::None), ("batch", Kind::Batch), ("single", Kind::Single)];
+
+fn options() -> Options {
+    let mut options = Options {
+        bgp_load: "benches/bgp-load/target/release/bgp-load".into(),
+        anyhop: "target/release/anyhop".into(),
+        prefixes: 1_000_000,
+        rounds: 5,
+        rate: 50_000,
+        single_rate: 20_000,
+        batch: 100,
+        backends: String::new(),
+        only: KINDS.map(|(_, kind)| kind).to_vec(),
+    };
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        // Cargo's own.
+        if name == "--bench" {
+            continue;
+        }
+        let value = args.next().unwrap_or_else(|| panic!("{name} needs a value"));
+        let number = || value.parse().unwrap_or_else(|_| panic!("{name} needs a number"));
+        match name.as_str() {
+            "--bgp-load" => options.bgp_load = value.into(),
+            "--anyhop" => options.anyhop = value.into(),
+            "--prefixes" => options.prefixes = number() as usize,
+            "--rounds" => options.rounds = number() as usize,
+            "--rate" => options.rate = number(),
+            "--single-rate" => options.single_rate = number(),
+            "--batch" => options.batch = number(),
+            "--backends" => options.backends = value,
+            "--only" => {
+                let kind = |word: &str| KINDS.iter().find(|(name, _)| *name == word).expect("none, batch or single").1;
+                options.only = value.split(',').map(kind).collect();
+            }
+            other => panic!("{other} is no option; see the head of benches/lookup.rs"),
+        }
+    }
+    options
+}
+
+/// What the lookups of one run met.
+#[derive(Default)]
+struct Seen {
+    /// When each was due, since the first answer with a route, and how long after that it was answered.
+    samples: Vec<(Duration, Duration)>,
+    /// Addresses in each request.
+    per_request: u32,
+}
+
+/// How long lookups are sent after the first one that found a route: longer than a load takes.
+const LOOKUPS_LAST: Duration = Duration::from_secs(4);
+
+struct Shared {
+    stop: AtomicBool,
+    /// Nanoseconds since `began` of the first answer with a route; 0 before.
+    first: AtomicU64,
+    /// Seed for addresses.
+    next: AtomicU64,
+    began: Instant,
+}
+
+impl Shared {
+    /// Addresses spread evenly over those that a table may cover.
+    fn address(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+        let number = u32::try_from(number).expect("31 bits");
+        Ipv4Addr::from(0x0100_0000 + number % 0xde00_0000).to_string()
+    }
+
+    /// The daemon must come to rest for `bgp-load` to see that it is done, so the lookups end some time after the load has.
+    fn is_over(&self) -> bool {
+        let first = Duration::from_nanos(self.first.load(Ordering::Relaxed));
+        !first.is_zero() && self.began.elapsed() > first + LOOKUPS_LAST
+    }
+
+    fn found(&self) {
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let _ = self.first.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// One request; false once the daemon is gone.
+async fn ask(client: &mut RibServiceClient<Channel>, shared: &Shared, kind: Kind, batch: u32) -> bool {
+    let found = match kind {
+        Kind::None => return true,
+        Kind::Batch => {
+            let addresses = (0..batch).map(|_| shared.address()).collect();
+            let answer = client.lookup_batch(v1::LookupBatchRequest { addresses }).await;
+            answer.map(|answer| answer.get_ref().results.iter().any(|result| result.route.is_some()))
+        }
+        Kind::Single => match client.lookup(v1::LookupRequest { address: shared.address() }).await {
+            Err(status) if status.code() == tonic::Code::NotFound => Ok(false),
+            answer => answer.map(|_| true),
+        },
+    };
+    match found {
+        Ok(true) => shared.found(),
+        Ok(false) => {}
+        Err(_) => return false,
+    }
+    true
+}
+
+async fn connect(socket: &Path, stop: &AtomicBool) -> Option<Channel> {
+    let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).expect("a path");
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok(channel) = endpoint.connect().await {
+            return Some(channel);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    None
+}
+
+/// Raises the priority of this thread: it stands for clients on other machines, so what it waits for a processor does not count.
+fn ahead_of_others() {
+    let thread = nix::unistd::gettid().to_string();
+    let _ =
+        Command::new("renice").args(["-n", "-20", "-p", &thread]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+/// Asks at fixed times until told to stop.
+async fn drive(socket: PathBuf, shared: Arc<Shared>, kind: Kind, rate: u32, batch: u32) -> Seen {
+    /// Requests under way at most; beyond, the next ones are late, and that counts.
+    const UNDER_WAY: usize = 512;
+    let Some(channel) = connect(&socket, &shared.stop).await else { return Seen::default() };
+    let per_request = if kind == Kind::Batch { batch } else { 1 };
+    let (results, mut gathered) = tokio::sync::mpsc::unbounded_channel();
+    let room = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY));
+    // A thread of its own says when: the runtime's timer has only milliseconds.
+    let (due, mut dues) = tokio::sync::mpsc::unbounded_channel();
+    let interval = Duration::from_secs_f64(f64::from(per_request) / f64::from(rate));
+    let clock = {
+        let shared = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            ahead_of_others();
+            let mut at = Instant::now();
+            while !shared.stop.load(Ordering::Relaxed) && !shared.is_over() {
+                at += interval;
+                std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                if due.send(at).is_err() {
+                    break;
+                }
+            }
+        })
+    };
+    while let Some(at) = dues.recv().await {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { break };
+        let (mut client, shared, results) =
+            (RibServiceClient::new(channel.clone()), Arc::clone(&shared), results.clone());
+        tokio::spawn(async move {
+            if ask(&mut client, &shared, kind, batch).await {
+                let _ = results.send((at, at.elapsed()));
+            } else {
+                shared.stop.store(true, Ordering::Relaxed);
+            }
+            drop(place);
+        });
+    }
+    clock.join().expect("the clock ends");
+    drop(results);
+    let first = shared.began + Duration::from_nanos(shared.first.load(Ordering::Relaxed));
+    let mut samples = Vec::new();
+    while let Some((at, took)) = gathered.recv().await {
+        samples.extend(at.checked_duration_since(first).map(|since| (since, took)));
+    }
+    Seen { samples, per_request }
+}
+
+fn template(socket: &Path, backends: &str) -> String {
+    format!(
+        "[node]\nasn = @dut_asn@\nrouter_id = \"@dut_ip@\"\n[api]\nlisten = [\"unix:{}\"]\n[bgp]\nlisten = [\"@dut_ip@:179\"]\n\
+         [fib]\nbackends = [{backends}]\n@peers\n[[neighbor]]\naddress = \"@ip@\"\nasn = @asn@\npassive = true\n\
+         families = [\"ipv4-unicast\"]\nimport = \"accept\"\nexport = \"accept\"\n@end\n",
+        socket.display()
+    )
+}
+
+/// One run; the seconds to convergence and what the lookups met until then.
+fn run(options: &Options, kind: Kind) -> (f64, Seen) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (conf, socket) = (dir.path().join("conf"), dir.path().join("api.sock"));
+    std::fs::write(&conf, template(&socket, &options.backends)).expect("a file is written");
+    let anyhop = std::fs::canonicalize(&options.anyhop).expect("a release build of anyhop is there");
+    let load = Command::new(&options.bgp_load)
+        .args(["--dut-cmd", &format!("exec {} run -c @conf@", anyhop.display()), "--label", "anyhop"])
+        .args([std::ffi::OsStr::new("--dut-conf"), conf.as_os_str()])
+        .args(["--prefixes", &options.prefixes.to_string(), "--phases", "converge"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("bgp-load starts: build it, and say where it is with --bgp-load");
+    let shared = Arc::new(Shared {
+        stop: AtomicBool::new(kind == Kind::None),
+        first: AtomicU64::new(0),
+        next: AtomicU64::new(0),
+        began: Instant::now(),
+    });
+    let rate = if kind == Kind::Single { options.single_rate } else { options.rate };
+    let driver = {
+        let (shared, socket, batch) = (Arc::clone(&shared), socket, options.batch);
+        std::thread::spawn(move || {
+            ahead_of_others();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(drive(socket, shared, kind, rate, batch))
+        })
+    };
+    let output = load.wait_with_output().expect("bgp-load ends");
+    shared.stop.store(true, Ordering::Relaxed);
+    let mut seen = driver.join().expect("the lookups end");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line =
+        text.lines().rev().find(|line| line.starts_with('{')).expect("bgp-load prints a JSON line; are you root?");
+    let figures: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let converged = figures["converge_s"].as_f64().unwrap_or_else(|| panic!("no converge_s in {line}"));
+    seen.samples.retain(|(at, _)| at.as_secs_f64() < converged);
+    (converged, seen)
+}
+
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = (sorted.len() as f64 * share) as usize;
+    sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+fn main() {
+    let options = options();
+    let mut converged: Vec<Vec<f64>> = vec![Vec::new(); KINDS.len()];
+    let mut took: Vec<Vec<(f64, u32)>> = vec![Vec::new(); KINDS.len()];
+    let mut rates: Vec<Vec<f64>> = vec![Vec::new(); KINDS.len()];
+    for round in 0..options.rounds {
+        // Another order each time, so that no kind always comes after the same one.
+        for step in 0..options.only.len() {
+            let kind = options.only[(round + step) % options.only.len()];
+            let at = kind as usize;
+            let (seconds, seen) = run(&options, kind);
+            converged[at].push(seconds);
+            let answered = seen.samples.len() as f64 * f64::from(seen.per_request);
+            rates[at].push(answered / seconds);
+            took[at].extend(seen.samples.iter().map(|(_, took)| (took.as_secs_f64() * 1e6, seen.per_request)));
+            eprintln!("round {round}: {kind:?}: converged in {seconds:.3} s, {:.0} lookups/s", answered / seconds);
+        }
+    }
+    let median = |kind: Kind| quantile(&sorted(converged[kind as usize].iter().copied()), 0.5);
+    for kind in &options.only {
+        let at = *kind as usize;
+        let times = sorted(took[at].iter().map(|(micros, _)| *micros));
+        print!("{kind:?}: convergence median {:.3} s", median(*kind));
+        if *kind != Kind::None {
+            let rate = quantile(&sorted(rates[at].iter().copied()), 0.5);
+            print!(", {:.3} of that without lookups", median(*kind) / median(Kind::None));
+            print!("; {rate:.0} addresses/s; from due to answered p50 {:.0} us", quantile(&times, 0.5));
+            print!(", p99 {:.0} us, p99.9 {:.0} us", quantile(&times, 0.99), quantile(&times, 0.999));
+            print!(", most {:.0} us", times.last().copied().unwrap_or(f64::NAN));
+        }
+        println!();
+    }
+}
