@@ -82,6 +82,11 @@ pub trait FibBackend: Send {
     /// Told of every address that became local to this host or ceased to be: local routes are acknowledged by it.
     fn local_address(&mut self, addr: IpAddr, present: bool);
 
+    /// True if the data plane knows nothing of the host's own routes, so that connected and kernel routes must be told as well.
+    fn standalone(&self) -> bool {
+        false
+    }
+
     /// True if replacing an object that means `old` by one that means `new` takes the routes on it along; if not, they are
     /// sent again in the same batch.
     fn carries(&self, old: &Forwarding, new: &Forwarding) -> bool {

@@ -13,3 +13,4 @@ mod retry;
 mod slots;
 pub mod sync;
 pub mod thread;
+pub mod xdp;

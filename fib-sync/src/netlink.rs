@@ -10,6 +10,7 @@ mod decode;
 mod dump;
 mod encode;
 pub mod monitor;
+pub(crate) mod neighbors;
 mod objects;
 mod socket;
 

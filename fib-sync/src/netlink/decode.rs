@@ -24,11 +24,11 @@ pub(super) struct Message<'a> {
     pub(super) payload: &'a [u8],
 }
 
-fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+pub(super) fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
 }
 
-fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The attributes in `octets`, up to the first that does not fit, without the flag bits in their kind.
-fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     const KIND: u16 = 0x3fff;
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(octets, 0)?);
@@ -64,7 +64,7 @@ fn number(value: &[u8]) -> Option<u32> {
     u32_at(value, 0)
 }
 
-fn addr(value: &[u8]) -> Option<IpAddr> {
+pub(super) fn addr(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => Some(Ipv4Addr::from(*value.first_chunk::<4>()?).into()),
         16 => Some(Ipv6Addr::from(*value.first_chunk::<16>()?).into()),

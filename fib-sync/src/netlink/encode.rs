@@ -30,7 +30,7 @@ pub(super) const ACK: u16 = 4;
 pub(super) const DUMP: u16 = 0x300;
 const REPLACE: u16 = 0x100;
 const EXCLUSIVE: u16 = 0x200;
-const CREATE: u16 = 0x400;
+pub(super) const CREATE: u16 = 0x400;
 
 pub(super) const RTA_DST: u16 = 1;
 pub(super) const RTA_OIF: u16 = 4;
@@ -90,7 +90,7 @@ pub(super) fn family_of(addr: &IpAddr) -> u8 {
     if addr.is_ipv4() { AF_INET } else { AF_INET6 }
 }
 
-fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize {
+pub(super) fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize {
     let start = buf.len();
     buf.extend_from_slice(&0u32.to_ne_bytes());
     buf.extend_from_slice(&kind.to_ne_bytes());
@@ -100,19 +100,19 @@ fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize {
     start
 }
 
-fn end(buf: &mut [u8], start: usize) {
+pub(super) fn end(buf: &mut [u8], start: usize) {
     let length = (buf.len() - start) as u32;
     buf[start..start + 4].copy_from_slice(&length.to_ne_bytes());
 }
 
-fn attribute(buf: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(super) fn attribute(buf: &mut Vec<u8>, kind: u16, value: &[u8]) {
     buf.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
     buf.extend_from_slice(&kind.to_ne_bytes());
     buf.extend_from_slice(value);
     buf.resize(buf.len().next_multiple_of(4), 0);
 }
 
-fn attribute_addr(buf: &mut Vec<u8>, kind: u16, addr: IpAddr) {
+pub(super) fn attribute_addr(buf: &mut Vec<u8>, kind: u16, addr: IpAddr) {
     match addr {
         IpAddr::V4(addr) => attribute(buf, kind, &addr.octets()),
         IpAddr::V6(addr) => attribute(buf, kind, &addr.octets()),

@@ -1,0 +1,192 @@
+//! XDP behind the trait of all data planes.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rib::{FibRoute, IfIndex, NextHopId, NextHopOp};
+
+use super::attach::Attachments;
+use super::layout::MEMBERS;
+use super::load::{self, lost};
+use super::plane::Plane;
+use super::sys::{self, Trial};
+use super::{XdpConfig, watch};
+use crate::backend::{BackendError, Capacity, FibBackend, Installed, Refusal};
+use crate::netlink::neighbors::{Event, Neighbors};
+
+/// What the backend and its watcher share.
+pub(super) struct Shared(Mutex<State>);
+
+pub(super) struct State {
+    pub(super) plane: Plane,
+    pub(super) attachments: Attachments,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // The tables are whole after every store, whoever panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// One event of the host.
+    pub(super) fn take(&mut self, event: &Event) -> Result<(), String> {
+        match event {
+            Event::Link(link, mac) => self.attachments.on_link(&mut self.plane, link, *mac)?,
+            Event::LinkGone(index) => self.attachments.on_gone(&mut self.plane, *index),
+            Event::Neighbor { .. } => self.plane.neighbor(event),
+            Event::Lost => {}
+        }
+        Ok(())
+    }
+}
+
+/// Forwards by XDP. Belongs to the network namespace of the thread that opened it.
+pub struct XdpBackend {
+    config: XdpConfig,
+    shared: Arc<Shared>,
+    /// A byte wakes the watcher; closing it ends it.
+    wake: Option<UnixStream>,
+    watcher: Option<JoinHandle<()>>,
+    program: OwnedFd,
+    /// The pin directory is locked while this is open.
+    _lock: File,
+}
+
+impl XdpBackend {
+    /// Takes up the pinned tables or makes new ones, attaches the program, and begins to follow neighbors. Forwarding that was
+    /// going on goes on.
+    ///
+    /// # Errors
+    /// [`BackendError::Privilege`] without CAP_BPF and CAP_NET_ADMIN; [`BackendError::Lost`] when the pin directory or an
+    /// interface cannot be used, with what would help.
+    pub fn open(config: XdpConfig) -> Result<Self, BackendError> {
+        let mut neighbors = Neighbors::open().map_err(|error| lost("cannot follow neighbors", error))?;
+        let loaded = load::open(&config)?;
+        if loaded.adopted {
+            tracing::info!(routes = loaded.plane.len(), "XDP tables of an earlier run taken up");
+        }
+        let program = loaded.program.try_clone().map_err(|error| lost("cannot keep the XDP program", error))?;
+        let attachments = Attachments::new(loaded.program, config.clone());
+        let shared = Arc::new(Shared(Mutex::new(State { plane: loaded.plane, attachments })));
+        let events = neighbors.dump().map_err(|error| lost("cannot read links and neighbors", error))?;
+        let names: Vec<String> = events
+            .iter()
+            .filter_map(|event| if let Event::Link(link, _) = event { Some(link.name.clone()) } else { None })
+            .collect();
+        watch::take_dump(&shared, events).map_err(BackendError::Lost)?;
+        {
+            let state = &mut *shared.lock();
+            for name in state.attachments.missing(|name| names.iter().any(|have| have == name)) {
+                tracing::warn!(
+                    interface = name,
+                    "fib.xdp.interfaces names an interface that this host does not have yet"
+                );
+            }
+            state.attachments.drop_strangers(&mut state.plane);
+        }
+        load::remove_sets(&config.pin, load::current(&config.pin).as_deref());
+        let (wake, woken) = UnixStream::pair().map_err(|error| lost("no socket pair", error))?;
+        wake.set_nonblocking(true).map_err(|error| lost("no socket pair", error))?;
+        let watched = Arc::clone(&shared);
+        let watcher = std::thread::Builder::new()
+            .name("fib-xdp-watch".into())
+            .spawn(move || watch::run(&watched, neighbors, woken))
+            .map_err(|error| lost("no thread", error))?;
+        let backend = Self { config, shared, wake: Some(wake), watcher: Some(watcher), program, _lock: loaded.lock };
+        backend.wake();
+        Ok(backend)
+    }
+
+    fn wake(&self) {
+        // Full means that it has not yet read what woke it before.
+        let _ = self.wake.as_ref().map(|mut wake| wake.write(&[1]));
+    }
+
+    /// What became of the packets, by reason; see [`super::REASONS`].
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.shared.lock().plane.counters()
+    }
+
+    /// What the program makes of a frame that comes in on `interface`, an attached one; nothing is sent.
+    ///
+    /// # Errors
+    /// When the kernel cannot run it, as with an interface in generic mode.
+    pub fn trial(&self, frame: &[u8], interface: IfIndex, repeat: u32) -> std::io::Result<Trial> {
+        sys::trial(self.program.as_fd(), frame, interface.0, repeat)
+    }
+
+    /// Groups of 256 words in use, for IPv4 and IPv6.
+    #[must_use]
+    pub fn groups_used(&self) -> [usize; 2] {
+        self.shared.lock().plane.groups_used()
+    }
+}
+
+impl FibBackend for XdpBackend {
+    fn name(&self) -> &'static str {
+        "xdp"
+    }
+
+    fn capacity(&self) -> Capacity {
+        let limits = &self.config.limits;
+        Capacity { routes: Some(limits.ipv4_routes as usize + limits.ipv6_routes as usize), legs: MEMBERS }
+    }
+
+    fn apply(
+        &mut self,
+        next_hops: &[NextHopOp],
+        routes: &[FibRoute],
+        unused: &[NextHopId],
+        refused: &mut Vec<Refusal>,
+    ) -> Result<(), BackendError> {
+        let new_legs = {
+            let plane = &mut self.shared.lock().plane;
+            plane.apply(next_hops, routes, unused, refused);
+            plane.take_new_legs()
+        };
+        if new_legs {
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError> {
+        self.shared.lock().plane.dump(each);
+        Ok(())
+    }
+
+    fn local_address(&mut self, addr: IpAddr, present: bool) {
+        self.shared.lock().plane.local_address(addr, present);
+    }
+
+    fn standalone(&self) -> bool {
+        true
+    }
+
+    fn sweep_next_hops(&mut self, used: &mut dyn FnMut(NextHopId) -> bool) -> Result<(), BackendError> {
+        self.shared.lock().plane.sweep(used);
+        Ok(())
+    }
+}
+
+impl Drop for XdpBackend {
+    fn drop(&mut self) {
+        drop(self.wake.take());
+        if let Some(watcher) = self.watcher.take() {
+            let _ = watcher.join();
+        }
+        let mut state = self.shared.lock();
+        // With routes left, forwarding goes on and the next process takes it up; without, there is nothing to keep.
+        if state.plane.routes() == 0 {
+            state.attachments.remove_all();
+        }
+    }
+}

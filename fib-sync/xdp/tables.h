@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The maps and their layout, version 1. `fib-sync/src/xdp/layout.rs` is the other side of each line; docs/fib.md tells foreign
+ * programs how to read them. All arrays that the daemon writes are mmapable: a write is one aligned store of 4 or 8 octets, so
+ * a packet sees the word before or the word after, never a mixture. */
+#ifndef ANYHOP_TABLES_H
+#define ANYHOP_TABLES_H
+#include "bpf.h"
+
+/* A route word: either the number of a group of 256 further words (EXT), or an object and the length of its prefix. */
+#define EXT 0x80000000u
+#define OBJECT(word) ((word) & 0x3fffffu)
+#define STRIDE_ROOT 24
+
+/* An object word: kind << 56 | what the kind says. */
+enum object { OBJECT_NONE, OBJECT_LEG, OBJECT_GROUP, OBJECT_DROP, OBJECT_LOCAL, OBJECT_PUNT };
+/* A leg word: kind << 56 | port << 48 | MAC address (first octet lowest). */
+enum leg { LEG_UNRESOLVED, LEG_RESOLVED, LEG_ONLINK };
+
+/* A port stands at its interface number modulo PORTS, or at one of the PORT_PROBES - 1 places after. */
+#define PORTS 256
+#define PORT_PROBES 4
+struct port {
+	__u64 device; /* mtu << 32 | interface number; 0 = none */
+	__u64 mac;    /* first octet lowest */
+};
+
+/* Array maps round values up to 8 octets: tables of 4-octet words have 16 of them per value to stay dense. */
+struct words {
+	__u32 word[16];
+};
+
+struct neighbor {
+	__u32 port, zero;
+	__u32 addr[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
+};
+
+struct route6 {
+	__u64 high, low; /* host order */
+	__u64 meta;      /* 1 << 63 | length << 22 | object; 0 = free */
+};
+
+struct leg_info {
+	__u32 interface, flags; /* 1 = in use, 2 = has a gateway, 4 = gateway is IPv4, 8 = onlink */
+	__u32 gateway[4];       /* network order */
+};
+
+#define MEMBERS 64
+struct members {
+	__u32 count, zero;
+	struct {
+		__u32 leg, weight;
+	} member[MEMBERS];
+};
+
+struct lpm4 {
+	__u32 length;
+	__u32 addr;
+};
+
+struct lpm6 {
+	__u32 length;
+	__u32 addr[4];
+};
+
+/* `max_entries` of the tables are set by the loader from the configuration. */
+#define ARRAY_OF(name_, entries_, value_)               \
+	struct {                                        \
+		__uint(type, BPF_MAP_TYPE_ARRAY);       \
+		__uint(max_entries, entries_);          \
+		__uint(map_flags, BPF_F_MMAPABLE);      \
+		__type(key, __u32);                     \
+		__type(value, value_);                  \
+	} name_ SEC(".maps")
+
+ARRAY_OF(v4_root, 1 << 20, struct words);
+ARRAY_OF(v4_groups, 16, struct words);
+ARRAY_OF(v6_root, 1 << 20, struct words);
+ARRAY_OF(v6_groups, 16, struct words);
+ARRAY_OF(objects, 1, __u64);
+ARRAY_OF(legs, 1, __u64);
+ARRAY_OF(buckets, 1, struct words);
+ARRAY_OF(ports, PORTS, struct port);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct neighbor);
+	__type(value, __u64);
+} neighbors SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, PORTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} devices SEC(".maps");
+
+/* For other programs that read a plain LPM map; and, in that mode, for this one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct lpm4);
+	__type(value, __u32);
+} v4_lpm SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct lpm6);
+	__type(value, __u32);
+} v6_lpm SEC(".maps");
+
+/* Set by the loader: look up in the tries instead of the stride tables. */
+const volatile __u32 lpm_mode = 0;
+
+#define WORD(map, index)                                                \
+	({                                                              \
+		__u32 at_ = (index) >> 4;                               \
+		struct words *words_ = bpf_map_lookup_elem(&map, &at_); \
+		words_ ? &words_->word[(index) & 15] : 0;               \
+	})
+
+/* The route word of an IPv4 address in host order; 0 = no route. */
+INLINE __u32 lookup4(__u32 addr)
+{
+	__u32 *at = WORD(v4_root, addr >> 8);
+	if (!at)
+		return 0;
+	__u32 word = *(volatile __u32 *)at;
+	if (word & EXT) {
+		__u32 index = ((word & ~EXT) << 8) | (addr & 255);
+		at = WORD(v4_groups, index);
+		word = at ? *(volatile __u32 *)at : 0;
+	}
+	return word;
+}
+
+/* The route word of an IPv6 address in network order; 0 = no route. */
+INLINE __u32 lookup6(const __u32 *addr)
+{
+	__u32 first = ntoh32(addr[0]);
+	__u32 *at = WORD(v6_root, first >> 8);
+	if (!at)
+		return 0;
+	__u32 word = *(volatile __u32 *)at;
+	/* 8 octets after the first three reach /88, five more /128. */
+	__u64 rest = (__u64)(first & 255) << 56 | (__u64)ntoh32(addr[1]) << 24 | ntoh32(addr[2]) >> 8;
+	for (int step = 0; step < 8 && (word & EXT); step++) {
+		__u32 index = ((word & ~EXT) << 8) | (__u32)(rest >> 56);
+		rest <<= 8;
+		at = WORD(v6_groups, index);
+		if (!at)
+			return 0;
+		word = *(volatile __u32 *)at;
+	}
+	if (word & EXT) {
+		rest = (__u64)(ntoh32(addr[2]) & 255) << 56 | (__u64)ntoh32(addr[3]) << 24;
+		for (int step = 0; step < 5 && (word & EXT); step++) {
+			__u32 index = ((word & ~EXT) << 8) | (__u32)(rest >> 56);
+			rest <<= 8;
+			at = WORD(v6_groups, index);
+			if (!at)
+				return 0;
+			word = *(volatile __u32 *)at;
+		}
+	}
+	return word & EXT ? 0 : word;
+}
+
+#endif
