@@ -54,7 +54,8 @@ pub struct SessionConfig {
     pub extended_next_hop: bool,
     /// Graceful restart offered (RFC 4724, RFC 8538, RFC 9494).
     pub graceful_restart: GracefulRestart,
-    /// We come back from a restart over which forwarding was kept; said in the OPENs of the first session.
+    /// We come back from a restart over which forwarding was kept; that it is not over yet is said in the OPENs of the first
+    /// session.
     pub restarting: bool,
     /// Our role (RFC 9234); never towards internals.
     pub role: Option<Role>,
@@ -135,9 +136,10 @@ impl SessionConfig {
     }
 
     /// Our OPEN. `first` if there was no session since the speaker started: afterwards we are not restarting any more
-    /// (RFC 4724 §4.1), and forwarding has gone on all the time.
+    /// (RFC 4724 §4.1), and forwarding has gone on all the time. `settled` if all other neighbors have said what they know, or had
+    /// the time: nobody has to be kept from waiting for us (RFC 4724 §3, Restart State).
     #[must_use]
-    pub fn open(&self, first: bool) -> Open {
+    pub fn open(&self, first: bool, settled: bool) -> Open {
         let mut capabilities: Vec<Capability> =
             self.families.iter().map(|family| Capability::MultiProtocol((*family).into())).collect();
         capabilities.push(Capability::RouteRefresh);
@@ -148,7 +150,7 @@ impl SessionConfig {
             capabilities.push(Capability::ExtendedMessages);
         }
         capabilities.extend(self.role.map(Capability::Role));
-        let restarted = first && self.restarting && self.graceful_restart.restarting;
+        let restarted = first && !settled && self.restarting && self.graceful_restart.restarting;
         let forwarding = self.restarting || !first;
         let graceful = self.graceful_restart.helper || self.graceful_restart.restarting;
         if graceful {

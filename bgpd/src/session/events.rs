@@ -214,7 +214,7 @@ impl Session {
 
     /// The OPEN we send now.
     pub(super) fn our_open(&self) -> Open {
-        let mut open = self.config.open(self.established_count == 0);
+        let mut open = self.config.open(self.established_count == 0, self.settled);
         self.omitted.apply(&mut open);
         open
     }

@@ -205,6 +205,8 @@ pub struct Session {
     last_down: Option<DownReason>,
     last_connect_error: Option<String>,
     omitted: Omitted,
+    /// The speaker's own restart is over.
+    settled: bool,
     history: History,
     /// The time of the last input.
     now: Option<Instant>,
@@ -229,6 +231,7 @@ impl Session {
             last_down: None,
             last_connect_error: None,
             omitted: Omitted::Nothing,
+            settled: false,
             history: History::default(),
             now: None,
             config,
@@ -267,6 +270,11 @@ impl Session {
         self.connect_backoff = Backoff::new(config.connect_retry, CONNECT_RETRY_CAP);
         self.idle_backoff = Backoff::new(config.connect_retry, IDLE_HOLD_CAP);
         self.config = config;
+    }
+
+    /// Our own restart is over: OPENs from now on do not say that we are restarting (RFC 4724 §4.1).
+    pub const fn restart_is_over(&mut self) {
+        self.settled = true;
     }
 
     /// What was agreed on, and on which connection, if the session is up.

@@ -129,6 +129,10 @@ impl Speaker {
             away_since: None,
             config,
         };
+        let mut neighbor = neighbor;
+        if !self.hold.is_restarting() {
+            neighbor.session.restart_is_over();
+        }
         // A place is not used again while a connection of its last holder is being closed.
         let in_use = |at: usize, speaker: &Self| speaker.conns.values().any(|conn| conn.neighbor == at);
         let free = (0..self.neighbors.len()).find(|at| self.neighbors[*at].is_none() && !in_use(*at, self));

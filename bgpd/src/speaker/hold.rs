@@ -35,6 +35,11 @@ impl Hold {
         self.startup.into_iter().chain(self.restart).min()
     }
 
+    /// We have restarted, and are still waiting for neighbors to say what they know.
+    pub(super) const fn is_restarting(&self) -> bool {
+        self.restart.is_some()
+    }
+
     pub(super) fn apply(&self, tables: &mut Tables) {
         tables.hold_exports = self.startup.is_some() || self.restart.is_some();
         tables.hold_rib = self.restart.is_some();
@@ -56,8 +61,10 @@ impl Speaker {
         if startup {
             self.hold.startup = None;
         }
-        if restart {
-            self.hold.restart = None;
+        if restart && self.hold.restart.take().is_some() {
+            for neighbor in self.neighbors.iter_mut().flatten() {
+                neighbor.session.restart_is_over();
+            }
         }
         self.hold.apply(&mut self.tables);
     }

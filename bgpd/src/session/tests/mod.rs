@@ -194,7 +194,7 @@ fn a_session_comes_up_and_says_what_was_agreed() {
     let sent = messages(&rig.outputs(), MessageType::Open);
     assert_eq!(
         (rig.state(), Open::decode(&sent[0].1[HEADER_LEN..])),
-        (SessionState::OpenSent, Ok(config().open(true)))
+        (SessionState::OpenSent, Ok(config().open(true, false)))
     );
     assert_eq!(rig.say(conn, &open().to_bytes()), [Received::Handled]);
     assert_eq!((rig.state(), messages(&rig.outputs(), MessageType::Keepalive).len()), (SessionState::OpenConfirm, 1));

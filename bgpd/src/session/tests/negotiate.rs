@@ -26,7 +26,7 @@ fn neighbor() -> NeighborConfig {
 }
 
 fn offered(speaker: &SpeakerConfig, neighbor: &NeighborConfig) -> Vec<Capability> {
-    SessionConfig::of(speaker, neighbor, 7).open(true).capabilities
+    SessionConfig::of(speaker, neighbor, 7).open(true, false).capabilities
 }
 
 fn graceful(restarted: bool, notification: bool, families: &[(AfiSafi, bool)]) -> Capability {
@@ -70,7 +70,7 @@ fn the_configuration_decides_what_is_offered() {
     let capabilities = offered(&back, &n);
     assert!(capabilities.contains(&graceful(true, true, &both(true))) && capabilities.contains(&stale(true)));
     // After the first session we are not restarting any more, and forwarding went on.
-    let later = SessionConfig::of(&back, &n, 7).open(false).capabilities;
+    let later = SessionConfig::of(&back, &n, 7).open(false, false).capabilities;
     assert!(later.contains(&graceful(false, true, &both(true))), "{later:?}");
 
     n.add_path = crate::config::AddPath { receive: true, send: 4 };
@@ -304,7 +304,7 @@ fn a_confederation_has_one_face_outside_and_another_inside() {
     for (remote_as, ours, stands) in rows {
         let neighbor = NeighborConfig { remote_as, passive: false, ..neighbor() };
         let config = SessionConfig::of(&speaker, &neighbor, 7);
-        assert_eq!(config.open(true).asn, ours, "{remote_as:?}");
+        assert_eq!(config.open(true, false).asn, ours, "{remote_as:?}");
         match stands {
             Some((asn, kind)) => {
                 let theirs = Open { asn, capabilities: vec![Capability::FourOctetAs(asn)], ..open() };
@@ -340,7 +340,7 @@ fn opens_after(config: SessionConfig, notification: &Notification) -> [Open; 3] 
 #[test]
 fn capabilities_that_are_refused_are_left_out_once() {
     let config = || SessionConfig { families: vec![AddressFamily::Ipv4, AddressFamily::Ipv6], ..config() };
-    let full = config().open(true);
+    let full = config().open(true, false);
     // RFC 5492 §3: it knows no capabilities at all.
     let [first, second, third] = opens_after(config(), &Notification::open(4));
     assert_eq!((first, second.capabilities.len(), third), (full.clone(), 0, full.clone()));
@@ -351,7 +351,7 @@ fn capabilities_that_are_refused_are_left_out_once() {
     // Nothing would be left to speak about, or it is about something else: no change.
     let only_v6 = SessionConfig { families: vec![AddressFamily::Ipv6], ..config() };
     let opens = opens_after(only_v6.clone(), &Notification::open(4));
-    assert!(opens.iter().all(|open| *open == only_v6.open(true)));
+    assert!(opens.iter().all(|open| *open == only_v6.open(true, false)));
     assert!(opens_after(config(), &Notification::open(2)).iter().all(|open| *open == full));
 
     // A session without capabilities has what RFC 4271 alone gives, whatever the neighbor says.

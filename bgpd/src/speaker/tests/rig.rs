@@ -52,6 +52,8 @@ pub(crate) struct Fake {
     pub(crate) refreshes: usize,
     /// ROUTE-REFRESHs it was sent, each with the number of UPDATEs before it.
     pub(crate) marks: Vec<(RefreshKind, usize)>,
+    /// The OPEN it was sent.
+    pub(crate) open: Option<Open>,
     /// It does not read.
     pub(crate) deaf: bool,
     up: bool,
@@ -264,6 +266,7 @@ impl Rig {
             updates: 0,
             refreshes: 0,
             marks: Vec::new(),
+            open: None,
             deaf: false,
             up: true,
             as4,
@@ -518,6 +521,7 @@ impl Fake {
     fn message(&mut self, kind: MessageType, body: &[u8]) {
         match kind {
             MessageType::Update => self.update(body),
+            MessageType::Open => self.open = Some(Open::decode(body).expect("a valid OPEN")),
             MessageType::Notification => self.notifications += 1,
             MessageType::RouteRefresh => {
                 self.refreshes += 1;

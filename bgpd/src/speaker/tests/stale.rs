@@ -398,8 +398,25 @@ fn a_restarted_speaker_does_not_wait_for_ever() {
     rig.announce(2, A, &attributes(&[65002], HOP)).settle();
     pass(&mut rig, 115, &[2]);
     assert!(rig.rib.is_empty());
+    let flags = |rig: &mut Rig, n| {
+        let open = rig.fake(n).open.clone().expect("sent");
+        open.capabilities.iter().find_map(|capability| match capability {
+            Capability::GracefulRestart { restarted, families, .. } => {
+                Some((*restarted, families.iter().all(|family| family.forwarding)))
+            }
+            _ => None,
+        })
+    };
     rig.later(secs(6));
     assert_eq!(rig.rib.len(), 1, "its restart time of 120 s is over");
+    // Who comes only now need not be told that we restart: nobody waits for anybody any more. Forwarding was kept all the same.
+    rig.connect(0);
+    rig.settle();
+    assert_eq!(flags(&mut rig, 1), Some((false, true)));
+    let mut early = Rig::new(rig.config.clone());
+    early.connect(0);
+    early.settle();
+    assert_eq!(flags(&mut early, 1), Some((true, true)));
 }
 
 #[test]
