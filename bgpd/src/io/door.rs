@@ -90,7 +90,12 @@ impl Carrier {
         let mut reported: Option<Instant> = None;
         loop {
             match listener.accept().await {
-                Ok((stream, remote)) => self.accepted(stream, remote),
+                Ok((stream, remote)) => {
+                    // A neighbor may have ended its session a moment ago and come back: what it said is read before it is judged
+                    // by the session it had.
+                    tokio::task::yield_now().await;
+                    self.accepted(stream, remote);
+                }
                 Err(error) => {
                     // No file descriptor or no memory is left: what waits is accepted when there is.
                     if reported.is_none_or(|at| now() >= at + ACCEPT_REPORT_EVERY) {

@@ -538,3 +538,32 @@ fn lanes_keep_the_latest_change_and_the_first_order() {
     lanes.put_reach(vec![Reachability { addr, reach: None }, Reachability { addr, reach }]);
     assert_eq!(lanes.take().reach.unwrap(), [Reachability { addr, reach }]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_ends_its_session_and_comes_back_at_once_is_welcome() {
+    let (us, peer) = (address(20, 1), address(20, 2));
+    let running = Running::start(speaker(64501, vec![neighbor(peer, 0, 64502, us)]), Some(us));
+    let at = running.at();
+    blocking(move || {
+        for _ in 0..100 {
+            let mut puppet = Puppet::connect(peer, at);
+            puppet.open(64502);
+            // Cease, Peer De-configured; the connection ends with octets of ours unread.
+            puppet.send(&message(MessageType::Notification, &[6, 3]));
+        }
+    })
+    .await;
+    // The last one's words may still be on their way.
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let views = match running.handle.query(Query::Neighbors(None)).await {
+            Ok(Reply::Neighbors(views)) => views,
+            other => panic!("{other:?}"),
+        };
+        if views[0].established_count == 100 {
+            break;
+        }
+        assert!(Instant::now() < limit, "{} sessions of 100", views[0].established_count);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -74,6 +74,28 @@ impl Peer {
         }
     }
 
+    /// The connection that the daemon makes to this listener.
+    #[track_caller]
+    pub fn accept(listener: &TcpListener, number: u8) -> Self {
+        listener.set_nonblocking(true).expect("a socket");
+        let deadline = Instant::now() + LONG;
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).expect("a socket");
+                    return Self::on(stream, number);
+                }
+                Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+                Err(error) => panic!("neighbor {number}: nobody connects: {error}"),
+            }
+        }
+    }
+
+    /// Where the daemon's end of the connection is.
+    pub fn daemon(&self) -> std::net::SocketAddr {
+        self.stream.peer_addr().expect("a connection")
+    }
+
     /// An established session of AS `asn` with router id 10.255.1.`number`, IPv4 unicast and four-octet AS numbers.
     pub fn up(rig: &Rig, number: u8, asn: u32) -> Self {
         Self::up_with(rig, number, asn, &[octets::multiprotocol(1), octets::four_octet_as(asn)])
@@ -102,6 +124,20 @@ impl Peer {
         let body = octets::open(u16::try_from(asn).unwrap_or(23456), 90, id, capabilities);
         self.send(&octets::message(OPEN, &body));
         self.expect_open()
+    }
+
+    /// Answers the daemon's OPEN, which was read before.
+    pub fn open_after(&mut self, asn: u32, capabilities: &[(u8, Vec<u8>)]) {
+        self.reading.as4 = capabilities.iter().any(|(code, _)| *code == 65);
+        self.reading.internal = asn == OUR_AS;
+        let id = Ipv4Addr::new(10, 255, 1, self.number);
+        self.send(&octets::message(OPEN, &octets::open(u16::try_from(asn).unwrap_or(23456), 90, id, capabilities)));
+    }
+
+    #[track_caller]
+    pub fn expect_keepalive(&mut self) {
+        let event = self.next(LONG);
+        assert!(matches!(event, Event::Message(KEEPALIVE, _)), "neighbor {}: {event:?}", self.number);
     }
 
     /// KEEPALIVEs both ways.
@@ -323,7 +359,13 @@ impl Peer {
     #[track_caller]
     pub fn await_table(&mut self, seen: impl Fn(&Self) -> bool) {
         let found = self.absorb(LONG, |peer| seen(peer));
-        assert!(found, "neighbor {}: {:?}", self.number, self.table);
+        assert!(
+            found,
+            "neighbor {}: {} routes, the first of them {:?}",
+            self.number,
+            self.table.len(),
+            self.table.first_key_value()
+        );
     }
 }
 
