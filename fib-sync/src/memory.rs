@@ -90,9 +90,9 @@ impl Plane {
         self.lock().down = down;
     }
 
-    /// Somebody else removes a route.
-    pub fn forget(&self, prefix: IpNet) {
-        self.lock().routes.remove(&prefix);
+    /// Somebody else removes a route; whether it was there.
+    pub fn forget(&self, prefix: IpNet) -> bool {
+        self.lock().routes.remove(&prefix).is_some()
     }
 
     /// All content is lost, as when a machine is switched off.

@@ -58,6 +58,11 @@ impl Retry {
         self.refused.len()
     }
 
+    /// Routes refused for want of room.
+    pub(crate) fn over_capacity(&self) -> usize {
+        self.refused.values().filter(|refused| refused.fault == FibFault::CapacityExceeded).count()
+    }
+
     pub(crate) fn fault(&self, prefix: IpNet) -> Option<&FibFault> {
         self.refused.get(&prefix).map(|refused| &refused.fault)
     }

@@ -1,24 +1,20 @@
 //! The kernel as a data plane, on real kernels: each test has a network namespace of its own.
 
-#[path = "fib/conformance.rs"]
-mod conformance;
-#[path = "fib/namespace.rs"]
-mod namespace;
-
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use conformance::{Ground, conformance, gone, net, object, route};
+use anyhop_tests::fib::namespace::{Announced, Watch, in_namespace, index, ip, ips, sysctl, two_links};
+use anyhop_tests::fib::{Ground, Run, Subject, conformance, gone, net, object, route, suite, wait_for};
 use fib_sync::backend::{BackendError, FibBackend, Refusal};
 use fib_sync::host::{AddressControl, HostEvent, HostEvents, HostTable};
 use fib_sync::netlink::monitor::{self, MonitorConfig};
 use fib_sync::netlink::{KernelAddresses, KernelBackend, KernelConfig, NexthopCompat};
-use fib_sync::sync::{Input, Outbox, Sync, View};
+use fib_sync::sync::Input;
 use fib_sync::thread::{self, OnStop};
-use namespace::{Announced, Watch, in_namespace, index, ip, ips, sysctl, two_links};
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
-use rib::{BackendId, Discard, FibDelta, FibFault, FibRoute, Forwarding, NextHopOp, ResolvedLeg};
+use rib::{BackendId, Discard, FibDelta, FibFault, FibRoute, Forwarding, IfIndex, ResolvedLeg};
 
 fn config() -> KernelConfig {
     KernelConfig::default()
@@ -29,73 +25,48 @@ fn kernel() -> KernelBackend {
 }
 
 /// A machine on the kernel, as one run of the daemon has it.
-struct Run {
-    sync: Sync,
-    through: u64,
-    out: Outbox,
+fn begin_run() -> Run {
+    Run::of(Box::new(kernel()))
 }
 
-impl Run {
-    fn new() -> Self {
-        Self::of(kernel())
+/// The kernel of this namespace, whoever owns it at the time.
+struct Kernel {
+    ground: Ground,
+    open: fn() -> KernelBackend,
+}
+
+impl Subject for Kernel {
+    fn open(&mut self) -> Box<dyn FibBackend> {
+        Box::new((self.open)())
     }
 
-    fn of(backend: KernelBackend) -> Self {
-        Self { sync: Sync::new(BackendId(0), Box::new(backend)), through: 0, out: Outbox::default() }
+    fn ground(&self) -> Ground {
+        self.ground
     }
 
-    #[allow(clippy::disallowed_methods)] // A test on a real kernel lives in real time.
-    fn handle(&mut self, input: Input) {
-        self.sync.handle(Instant::now(), input, &mut self.out);
+    fn steal(&mut self, prefix: IpNet) -> Option<bool> {
+        let family = if prefix.addr().is_ipv4() { "-4" } else { "-6" };
+        let command = [family, "route", "del", &prefix.to_string(), "proto", "179", "metric", "20"];
+        let output = std::process::Command::new("ip").args(command).output().expect("iproute2");
+        Some(output.status.success())
     }
 
-    fn delta(&mut self, next_hops: Vec<NextHopOp>, routes: Vec<FibRoute>, walk_done: bool) {
-        self.through += 1;
-        let through = self.through;
-        self.handle(Input::Delta(FibDelta { next_hops, routes, unused: Vec::new(), walk_done, through }));
-    }
-
-    /// Ticks until nothing is due for a while, or panics.
-    #[allow(clippy::disallowed_methods)] // As above.
-    fn settle(&mut self) {
-        let end = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < end {
-            if self.sync.has_work() || self.sync.deadline().is_some_and(|due| due <= Instant::now()) {
-                self.handle(Input::Tick);
-            } else if self.sync.deadline().is_none() {
-                return;
-            } else {
-                std::thread::sleep(Duration::from_millis(5));
-            }
+    fn wipe(&mut self) -> bool {
+        // With the links goes everything on them, objects included.
+        for link in self.ground.links {
+            let name = name_of(link);
+            ips(&format!("link set {name} down\nlink set {name} up"));
+            carrier(&name);
         }
-        panic!("does not settle: {:?}", self.view());
-    }
-
-    fn view(&self) -> View {
-        self.sync.view()
-    }
-
-    #[track_caller]
-    fn in_step(&mut self) {
-        assert_eq!(self.sync.diff(10).expect("a readable kernel"), []);
-    }
-
-    #[track_caller]
-    fn nothing_failed(&mut self) {
-        for progress in self.out.progress.drain(..) {
-            assert_eq!(progress.failed, []);
-        }
+        true
     }
 }
 
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..1000 {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("waited five seconds for {what}");
+fn name_of(link: IfIndex) -> String {
+    let links = ip("-o link show");
+    let number = format!("{}: ", link.0);
+    let name = links.lines().find_map(|line| line.strip_prefix(&number)?.split(['@', ':']).next());
+    name.expect("the link").to_owned()
 }
 
 #[test]
@@ -141,10 +112,28 @@ fn the_kernel_conforms_in_a_table_of_a_large_number() {
 }
 
 #[test]
+fn the_kernel_lives_through_the_suite() {
+    in_namespace(|| {
+        let ground = two_links();
+        suite(&mut Kernel { ground, open: kernel }, 1, 12);
+        assert_eq!(ip("nexthop show") + &ip("route show proto 179") + &ip("-6 route show proto 179"), "");
+    });
+}
+
+#[test]
+fn the_kernel_lives_through_the_suite_without_next_hop_objects() {
+    in_namespace(|| {
+        let ground = two_links();
+        let open = || KernelBackend::open_classic(config()).expect("the kernel");
+        suite(&mut Kernel { ground, open }, 100, 6);
+    });
+}
+
+#[test]
 fn iproute_sees_what_was_meant() {
     in_namespace(|| {
         let ground = two_links();
-        let mut run = Run::new();
+        let mut run = begin_run();
         let onlink = ResolvedLeg {
             interface: ground.links[0],
             gateway: Some("172.31.0.9".parse().expect("an address")),
@@ -197,7 +186,7 @@ fn failover_of_a_thousand_routes_is_one_object_write() {
     in_namespace(|| {
         sysctl("ipv4/nexthop_compat_mode", "0");
         let ground = two_links();
-        let mut run = Run::new();
+        let mut run = begin_run();
         let v4 = (0..1000).map(|n| route(&format!("10.{}.{}.0/24", 100 + n / 250, n % 250), 1));
         let v6 = (0..1000).map(|n| route(&format!("2001:db8:{n:x}::/48"), 2));
         // The second legs are in use elsewhere, as in life.
@@ -249,7 +238,7 @@ fn foreign_routes_are_untouched() {
         ips(foreign);
         let show = || ip("route show") + &ip("-6 route show") + &ip("nexthop show id 7");
         let before = show();
-        let mut run = Run::new();
+        let mut run = begin_run();
         run.delta(
             vec![object(1, ground.v4(1)), object(2, ground.v6(1))],
             vec![route("192.0.2.0/24", 1), route("2001:db8::/32", 2)],
@@ -267,7 +256,7 @@ fn foreign_routes_are_untouched() {
 fn after_a_crash_nothing_equal_is_written_and_nothing_is_removed_that_is_wanted() {
     in_namespace(|| {
         let ground = two_links();
-        let mut before = Run::new();
+        let mut before = begin_run();
         let mut routes: Vec<FibRoute> = (0..250).map(|n| route(&format!("10.100.{n}.0/24"), 1)).collect();
         routes.extend((0..250).map(|n| route(&format!("10.101.{n}.0/24"), 2)));
         routes.extend((0..250).map(|n| route(&format!("2001:db8:{n:x}::/48"), 3)));
@@ -286,7 +275,7 @@ fn after_a_crash_nothing_equal_is_written_and_nothing_is_removed_that_is_wanted(
         drop(before);
 
         let watch = Watch::new();
-        let mut after = Run::new();
+        let mut after = begin_run();
         // Numbered anew; the last route is no longer wanted; walked in two batches.
         let renumbered = |route: &FibRoute| {
             let number = [40, 30, 20, 10][route.next_hop.expect("a next hop").0 as usize - 1];
@@ -313,7 +302,7 @@ fn after_a_crash_nothing_equal_is_written_and_nothing_is_removed_that_is_wanted(
 fn what_a_former_run_left_half_done_is_put_right() {
     in_namespace(|| {
         let ground = two_links();
-        let mut before = Run::new();
+        let mut before = begin_run();
         before.delta(
             vec![object(1, ground.v4(0)), object(2, ground.v4(1))],
             vec![route("192.0.2.0/24", 1), route("198.51.100.0/24", 2)],
@@ -330,7 +319,7 @@ fn what_a_former_run_left_half_done_is_put_right() {
              route replace 198.51.100.0/24 nhid {group} proto 179 metric 20",
             (179u32 << 24) + 5000
         ));
-        let mut after = Run::new();
+        let mut after = begin_run();
         after.delta(
             vec![object(1, ground.v4(0)), object(2, ground.v4(1))],
             vec![route("192.0.2.0/24", 1), route("198.51.100.0/24", 2), route("203.0.113.0/24", 1)],
@@ -379,7 +368,7 @@ fn routes_return_with_their_link_and_with_every_leg() {
             let backend = if classic { KernelBackend::open_classic(config()) } else { KernelBackend::open(config()) };
             let backend = backend.expect("the kernel");
             let (mut events, _monitor) = watched(&backend, false);
-            let mut run = Run::of(backend);
+            let mut run = Run::of(Box::new(backend));
             carry(&mut run, &mut events, "the first dump", synced);
             run.delta(
                 vec![
@@ -427,7 +416,7 @@ fn what_others_do_to_our_routes_is_undone() {
         let ground = two_links();
         let backend = kernel();
         let (mut events, _monitor) = watched(&backend, false);
-        let mut run = Run::of(backend);
+        let mut run = Run::of(Box::new(backend));
         carry(&mut run, &mut events, "the first dump", synced);
         let routes = vec![route("192.0.2.0/24", 1), route("198.51.100.0/24", 1), route("2001:db8::/32", 2)];
         run.delta(vec![object(1, ground.v4(0)), object(2, ground.v6(0))], routes, true);
@@ -566,7 +555,7 @@ fn events_that_the_kernel_had_to_drop_are_made_up_for() {
 fn a_refused_next_hop_heals_when_its_link_gets_the_address() {
     in_namespace(|| {
         let ground = two_links();
-        let mut run = Run::new();
+        let mut run = begin_run();
         let strange =
             ResolvedLeg { gateway: Some("10.9.0.2".parse().expect("an address")), ..ground.leg(0, ground.v4[0], 1) };
         run.delta(
@@ -790,7 +779,7 @@ fn packets_follow_the_routes() {
             let leg = ResolvedLeg { interface: index(link), gateway, onlink: false, weight: 1 };
             Forwarding::Legs([leg].into_iter().collect())
         };
-        let mut run = Run::new();
+        let mut run = begin_run();
         run.delta(
             vec![object(1, leg("left", "10.1.0.2")), object(2, leg("right", "fd02::2"))],
             vec![route("192.0.2.0/24", 1), route("2001:db8:7::/48", 2)],
@@ -835,7 +824,7 @@ fn packets_are_forwarded_between_others() {
         ip(&format!("link add name left type veth peer name client netns {}", known.recv().expect("a namespace")));
         ips("addr add 10.3.0.1/24 dev left\nlink set left up");
         wired.send(()).expect("the client waits");
-        let mut run = Run::new();
+        let mut run = begin_run();
         carrier("left");
         let gateway = Some("10.2.0.2".parse().expect("an address"));
         let leg = ResolvedLeg { interface: index("right"), gateway, onlink: false, weight: 1 };
@@ -896,7 +885,7 @@ fn a_full_table_enters_moves_at_once_and_is_adopted_untouched() {
             run.delta(vec![], vec![], true);
             run.nothing_failed();
         };
-        let mut run = Run::new();
+        let mut run = begin_run();
         let (begin, spent) = (Instant::now(), processor());
         fill(&mut run, [1, 2]);
         let took = begin.elapsed();
@@ -918,7 +907,7 @@ fn a_full_table_enters_moves_at_once_and_is_adopted_untouched() {
         run.in_step();
         println!("diff: {:?}, {:.2} s of processor", begin.elapsed(), processor() - spent);
         drop(run);
-        let mut run = Run::new();
+        let mut run = begin_run();
         let (begin, spent) = (Instant::now(), processor());
         fill(&mut run, [20, 10]);
         println!("adopted: {:?}, {:.2} s of processor", begin.elapsed(), processor() - spent);

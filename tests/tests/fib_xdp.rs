@@ -1,17 +1,15 @@
 //! XDP as a data plane, seen from the trait and by trial runs of the program: conformance, what becomes of each kind of packet,
 //! lookups during churn, restart. `fib_xdp_lab.rs` has the daemon with real traffic.
 
-#[path = "fib/conformance.rs"]
-mod conformance;
-#[path = "fib/namespace.rs"]
-#[allow(dead_code)] // Parts of it serve the kernel's tests.
-mod namespace;
 #[path = "fib/xdp_ground.rs"]
 mod xdp_ground;
 
-use conformance::conformance;
+use std::path::PathBuf;
+
+use anyhop_tests::fib::namespace::{in_namespace, two_links};
+use anyhop_tests::fib::{Ground, Subject, conformance, suite};
+use fib_sync::backend::FibBackend;
 use fib_sync::xdp::{XdpBackend, XdpMode, XdpTable};
-use namespace::{in_namespace, two_links};
 use xdp_ground::{bpffs, config};
 
 #[test]
@@ -34,5 +32,35 @@ fn xdp_conforms_over_lpm_tries_and_in_generic_mode() {
         config.table = XdpTable::LpmTrie;
         config.mode = XdpMode::Generic;
         conformance(&mut XdpBackend::open(config).expect("XDP"), ground);
+    });
+}
+
+/// The pinned tables, whoever owns them at the time.
+struct Pinned {
+    bpffs: PathBuf,
+    ground: Ground,
+}
+
+impl Subject for Pinned {
+    fn open(&mut self) -> Box<dyn FibBackend> {
+        Box::new(XdpBackend::open(config(&self.bpffs, &["v0", "v1"])).expect("XDP"))
+    }
+
+    fn ground(&self) -> Ground {
+        self.ground
+    }
+
+    fn steal(&mut self, _: ipnet::IpNet) -> Option<bool> {
+        // Nobody else can tell where the words of a prefix lie.
+        None
+    }
+}
+
+#[test]
+fn xdp_lives_through_the_suite() {
+    in_namespace(|| {
+        let bpffs = bpffs();
+        let ground = two_links();
+        suite(&mut Pinned { bpffs, ground }, 200, 4);
     });
 }

@@ -84,6 +84,8 @@ pub struct View {
     pub pending: usize,
     /// Routes refused.
     pub failed: usize,
+    /// Those of them that the data plane had no room for.
+    pub over_capacity: usize,
     /// Routes found at the start of which the RIB has not spoken yet.
     pub held: usize,
     /// Next-hop objects in use.
@@ -128,6 +130,7 @@ impl Sync {
             installed: 0,
             pending: 0,
             failed: 0,
+            over_capacity: self.retry.over_capacity(),
             held: 0,
             next_hops: self.slots.len(),
             faults: self.retry.iter().take(FAULTS_SHOWN).map(|(prefix, fault)| (prefix, fault.clone())).collect(),

@@ -1,4 +1,4 @@
-//! What every data plane must do, as one function: a new backend is right when it passes.
+//! What every backend must do by itself, without the machine above it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,55 +9,79 @@ use rib::{Discard, FibFault, FibRoute, Forwarding, IfIndex, NextHopId, NextHopOp
 
 /// Two links that are up, each with a neighbor per family.
 #[derive(Clone, Copy)]
-pub(crate) struct Ground {
-    pub(crate) links: [IfIndex; 2],
-    pub(crate) v4: [IpAddr; 2],
-    pub(crate) v6: [IpAddr; 2],
+pub struct Ground {
+    /// The links.
+    pub links: [IfIndex; 2],
+    /// The IPv4 neighbor on each.
+    pub v4: [IpAddr; 2],
+    /// The IPv6 neighbor on each.
+    pub v6: [IpAddr; 2],
 }
 
 impl Ground {
-    pub(crate) fn leg(&self, link: usize, gateway: IpAddr, weight: u16) -> ResolvedLeg {
+    /// A leg over one link by any gateway.
+    #[must_use]
+    pub fn leg(&self, link: usize, gateway: IpAddr, weight: u16) -> ResolvedLeg {
         ResolvedLeg { interface: self.links[link], gateway: Some(gateway), onlink: false, weight }
     }
 
     /// By the neighbor on one link.
-    pub(crate) fn v4(&self, link: usize) -> Forwarding {
+    #[must_use]
+    pub fn v4(&self, link: usize) -> Forwarding {
         Forwarding::Legs([self.leg(link, self.v4[link], 1)].into_iter().collect())
     }
 
     /// By the neighbor on one link.
-    pub(crate) fn v6(&self, link: usize) -> Forwarding {
+    #[must_use]
+    pub fn v6(&self, link: usize) -> Forwarding {
         Forwarding::Legs([self.leg(link, self.v6[link], 1)].into_iter().collect())
     }
 
     /// By both, three to one.
-    pub(crate) fn both_v4(&self) -> Forwarding {
+    #[must_use]
+    pub fn both_v4(&self) -> Forwarding {
         Forwarding::Legs([self.leg(0, self.v4[0], 3), self.leg(1, self.v4[1], 1)].into_iter().collect())
     }
 
     /// By both, three to one.
-    pub(crate) fn both_v6(&self) -> Forwarding {
+    #[must_use]
+    pub fn both_v6(&self) -> Forwarding {
         Forwarding::Legs([self.leg(0, self.v6[0], 3), self.leg(1, self.v6[1], 1)].into_iter().collect())
     }
 }
 
-pub(crate) fn net(text: &str) -> IpNet {
+/// The prefix that `text` says.
+///
+/// # Panics
+/// If it says none.
+#[must_use]
+pub fn net(text: &str) -> IpNet {
     text.parse().expect("a prefix")
 }
 
-pub(crate) fn object(id: u32, forwarding: Forwarding) -> NextHopOp {
+/// What a RIB says of its object `id`.
+#[must_use]
+pub fn object(id: u32, forwarding: Forwarding) -> NextHopOp {
     NextHopOp { id: NextHopId(id), forwarding: Some(forwarding) }
 }
 
-pub(crate) fn route(prefix: &str, id: u32) -> FibRoute {
+/// A route on the object `id`.
+#[must_use]
+pub fn route(prefix: &str, id: u32) -> FibRoute {
     FibRoute { prefix: net(prefix), next_hop: Some(NextHopId(id)) }
 }
 
-pub(crate) fn gone(prefix: &str) -> FibRoute {
+/// A route that is to go.
+#[must_use]
+pub fn gone(prefix: &str) -> FibRoute {
     FibRoute { prefix: net(prefix), next_hop: None }
 }
 
-fn held(backend: &mut dyn FibBackend) -> BTreeMap<IpNet, Forwarding> {
+/// All that `backend` holds of ours, by its own dump.
+///
+/// # Panics
+/// If it cannot be read, or names a prefix twice.
+pub fn held(backend: &mut dyn FibBackend) -> BTreeMap<IpNet, Forwarding> {
     let mut held = BTreeMap::new();
     backend
         .dump(&mut |installed| {
@@ -76,7 +100,7 @@ fn apply(backend: &mut dyn FibBackend, next_hops: &[NextHopOp], routes: &[FibRou
 }
 
 /// Everything below, on a data plane that holds nothing of ours; it holds nothing after.
-pub(crate) fn conformance(backend: &mut dyn FibBackend, ground: Ground) {
+pub fn conformance(backend: &mut dyn FibBackend, ground: Ground) {
     assert!(held(backend).is_empty(), "begin with an empty data plane");
     writes_and_removes(backend, ground);
     moves_with_the_object(backend, ground);

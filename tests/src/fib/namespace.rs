@@ -11,10 +11,10 @@ use nix::sys::socket::{
 };
 use rib::IfIndex;
 
-use super::conformance::Ground;
+use super::Ground;
 
 /// Runs `test` in a new namespace, or says loudly why not.
-pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
+pub fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         println!("skipped: needs root, for network namespaces of its own");
         eprintln!("skipped: needs root, for network namespaces of its own");
@@ -36,7 +36,7 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
 
 /// `ip ARGUMENTS` in this thread's namespace.
 #[track_caller]
-pub(crate) fn ip(arguments: &str) -> String {
+pub fn ip(arguments: &str) -> String {
     let output = Command::new("ip").args(arguments.split_whitespace()).output().expect("iproute2");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "ip {arguments}: {error}");
@@ -45,23 +45,31 @@ pub(crate) fn ip(arguments: &str) -> String {
 
 /// As [`ip`], several commands.
 #[track_caller]
-pub(crate) fn ips(commands: &str) {
+pub fn ips(commands: &str) {
     commands.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| {
         ip(line);
     });
 }
 
-pub(crate) fn sysctl(name: &str, value: &str) {
+/// Sets `net.NAME`, slashes for dots, in this thread's namespace.
+///
+/// # Panics
+/// If there is no such switch.
+pub fn sysctl(name: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap_or_else(|e| panic!("sysctl {name}: {e}"));
 }
 
-pub(crate) fn index(name: &str) -> IfIndex {
+/// The number of the link `name`.
+///
+/// # Panics
+/// If there is none.
+pub fn index(name: &str) -> IfIndex {
     let line = ip(&format!("-o link show dev {name}"));
     IfIndex(line.split(':').next().and_then(|n| n.trim().parse().ok()).expect("an interface number"))
 }
 
 /// Two links, `v0` and `v1`, to neighbors that never answer.
-pub(crate) fn two_links() -> Ground {
+pub fn two_links() -> Ground {
     for n in 0..2 {
         ips(&format!(
             "link add v{n} type veth peer name p{n}
@@ -82,19 +90,34 @@ pub(crate) fn two_links() -> Ground {
 }
 
 /// Counts the kernel's announcements of routes and next-hop objects: an independent witness of what was written.
-pub(crate) struct Watch(OwnedFd);
+pub struct Watch(OwnedFd);
 
 /// What was announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Announced {
-    pub(crate) routes: usize,
-    pub(crate) removed_routes: usize,
-    pub(crate) objects: usize,
-    pub(crate) removed_objects: usize,
+pub struct Announced {
+    /// Routes written.
+    pub routes: usize,
+    /// Routes removed.
+    pub removed_routes: usize,
+    /// Next-hop objects written.
+    pub objects: usize,
+    /// Next-hop objects removed.
+    pub removed_objects: usize,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Watch {
-    pub(crate) fn new() -> Self {
+    /// Listens from now on.
+    ///
+    /// # Panics
+    /// Without the privilege for a large buffer.
+    #[must_use]
+    pub fn new() -> Self {
         const ROUTES_AND_OBJECTS: u32 = 1 << 6 | 1 << 10 | 1 << 31;
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute).expect("a socket");
@@ -104,7 +127,7 @@ impl Watch {
     }
 
     /// Since the last look.
-    pub(crate) fn announced(&self) -> Announced {
+    pub fn announced(&self) -> Announced {
         let mut seen = Announced::default();
         let mut buf = vec![0; 65_536];
         loop {
