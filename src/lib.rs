@@ -5,6 +5,7 @@
 
 pub mod anycast;
 pub mod api;
+pub mod bfd;
 pub mod cli;
 pub mod config;
 pub mod daemon;

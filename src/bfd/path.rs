@@ -51,10 +51,9 @@ pub(super) fn resolve(wanted: &Wanted) -> Result<Path, String> {
 fn towards(peer: IpAddr, scope: u32) -> Result<IpAddr, String> {
     let (any, peer): (SocketAddr, SocketAddr) = match peer {
         IpAddr::V4(_) => (([0; 4], 0).into(), (peer, super::PORT_SINGLE).into()),
-        IpAddr::V6(peer) => (
-            ([0_u16; 8], 0).into(),
-            std::net::SocketAddrV6::new(peer, super::PORT_SINGLE, 0, scope).into(),
-        ),
+        IpAddr::V6(peer) => {
+            (([0_u16; 8], 0).into(), std::net::SocketAddrV6::new(peer, super::PORT_SINGLE, 0, scope).into())
+        }
     };
     let local = UdpSocket::bind(any).and_then(|socket| {
         socket.connect(peer)?;
@@ -94,7 +93,9 @@ fn on_link(wanted: &Wanted, index: u32) -> Option<IpAddr> {
     }
     addresses()
         .find(|(link, address)| {
-            link == name && address.is_ipv4() == wanted.peer.is_ipv4() && link_local(address) == link_local(&wanted.peer)
+            link == name
+                && address.is_ipv4() == wanted.peer.is_ipv4()
+                && link_local(address) == link_local(&wanted.peer)
         })
         .map(|(_, address)| address)
 }

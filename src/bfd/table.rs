@@ -278,8 +278,7 @@ impl Table {
         };
         let echo = if path.link.is_some() { ECHO } else { Duration::ZERO };
         let session = Session::new(now, number, timers, echo, self.chance.u64(..));
-        let entry =
-            Entry { session, path, clients: BTreeMap::new(), due: None, ends: None, received: 0, sent: 0 };
+        let entry = Entry { session, path, clients: BTreeMap::new(), due: None, ends: None, received: 0, sent: 0 };
         self.sessions.insert(number, entry);
         self.keys.insert(path.key(), number);
         out.push(Output::Open(number, path));
@@ -295,7 +294,8 @@ impl Table {
             None => {
                 // RFC 5880 §6.8.16: AdminDown is said for as long as the other side would wait for us.
                 let view = entry.session.view();
-                let until = now + view.transmit_interval.max(Duration::from_secs(1)) * u32::from(view.timers.multiplier);
+                let until =
+                    now + view.transmit_interval.max(Duration::from_secs(1)) * u32::from(view.timers.multiplier);
                 entry.ends = Some(until);
                 self.tell(now, session, session::Input::Disable, out);
             }
