@@ -133,6 +133,23 @@ pub struct AddPath {
     pub send: u16,
 }
 
+/// BFD towards a neighbor (RFC 5882 §4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bfd {
+    /// Desired transmit and required receive interval.
+    pub interval: Duration,
+    /// Packets missed until the path is down; not zero.
+    pub multiplier: u8,
+    /// Over several hops (RFC 5883) or over one (RFC 5881); `None`: by what is known of the neighbor.
+    pub multihop: Option<bool>,
+}
+
+impl Default for Bfd {
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(300), multiplier: 3, multihop: None }
+    }
+}
+
 /// Graceful restart (RFC 4724, RFC 8538, RFC 9494).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GracefulRestart {
@@ -269,6 +286,9 @@ pub struct NeighborConfig {
     pub remove_private_as: bool,
     /// Its AS in the AS_PATH is replaced by ours.
     pub as_override: bool,
+    /// The session falls when BFD says that the path is broken; the carrier's owner runs BFD and sends
+    /// [`Command::PathDown`](crate::speaker::message::Command::PathDown).
+    pub bfd: Option<Bfd>,
 }
 
 impl NeighborConfig {
@@ -306,6 +326,7 @@ impl NeighborConfig {
             allow_as_in: 0,
             remove_private_as: false,
             as_override: false,
+            bfd: None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! API types go no further.
 
 mod anycast;
+mod bfd;
 mod bgp;
 mod convert;
 mod events;

@@ -10,7 +10,7 @@ use proto::v1::node_service_server::NodeService;
 use tonic::{Request, Response, Status};
 
 use super::request::{self, gone, invalid};
-use super::{Context, Stream, bgp, convert, feed, not_built};
+use super::{Context, Stream, bfd, bgp, convert, feed, not_built};
 
 /// Longest configuration taken for checking, octets.
 const CONFIG_MOST: usize = 4 << 20;
@@ -198,7 +198,8 @@ impl NodeService for Service {
         &self,
         _: Request<v1::ListBfdSessionsRequest>,
     ) -> Result<Response<v1::ListBfdSessionsResponse>, Status> {
-        Err(not_built("this version does not speak BFD"))
+        let sessions = self.0.node.bfd.list().await.iter().map(bfd::session).collect();
+        Ok(Response::new(v1::ListBfdSessionsResponse { sessions }))
     }
 
     async fn dump_mrt(&self, _: Request<v1::DumpMrtRequest>) -> Result<Response<Self::DumpMrtStream>, Status> {

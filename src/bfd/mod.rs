@@ -14,7 +14,7 @@ mod tests;
 mod thread;
 
 pub use packet::{Control, Diagnostic, Discriminator, Malformed, State};
-pub use path::Wanted;
+pub use path::{Wanted, on_link};
 pub use session::{SessionView, Timers};
 pub use table::{Path, Row};
 pub use thread::{Bfd, Listed, Status, Subscription, spawn};

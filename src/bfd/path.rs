@@ -30,7 +30,7 @@ pub(super) fn resolve(wanted: &Wanted) -> Result<Path, String> {
     };
     let local = match (wanted.local, index) {
         (Some(local), _) => local,
-        (None, Some(index)) => match on_link(wanted, index) {
+        (None, Some(index)) => match link_address(wanted, index) {
             Some(local) => local,
             None => towards(wanted.peer, index)?,
         },
@@ -82,8 +82,18 @@ fn link_of(local: IpAddr) -> Option<u32> {
     if_nametoindex(name.as_str()).ok()
 }
 
+/// Whether `peer` is in a prefix of the interface that has the address `local`: one hop away.
+#[must_use]
+pub fn on_link(local: IpAddr, peer: IpAddr) -> bool {
+    getifaddrs().into_iter().flatten().any(|entry| {
+        let (address, mask) = (entry.address.as_ref().and_then(ip), entry.netmask.as_ref().and_then(ip));
+        let Some(mask) = mask.filter(|_| address == Some(local)) else { return false };
+        ipnet::IpNet::with_netmask(local, mask).is_ok_and(|prefix| prefix.contains(&peer))
+    })
+}
+
 /// An address of the link that speaks to the peer: of its family, link-local to link-local.
-fn on_link(wanted: &Wanted, index: u32) -> Option<IpAddr> {
+fn link_address(wanted: &Wanted, index: u32) -> Option<IpAddr> {
     let name = wanted.interface.as_deref()?;
     let link_local = |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
     if let Ok(local) = towards(wanted.peer, index)

@@ -77,7 +77,7 @@ impl Receiver {
             socket.set_ttl_v4(u32::from(u8::MAX) - 1)?;
         }
         socket.bind(&SocketAddr::new(any, port.number()).into())?;
-        let space = nix::cmsg_space!(nix::libc::in6_pktinfo, nix::libc::in_pktinfo, nix::libc::c_int);
+        let space = nix::cmsg_space!(libc::in6_pktinfo, libc::in_pktinfo, libc::c_int);
         Ok(Self { socket, port, space })
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Later;
 use super::client::{Client, Failure};
 use super::output::{count, json, line, or_dash, print, span, table};
-use super::view::{AddPath, Attributes, Backend, MaxPrefix, Neighbor, Path, Restart, Route, Service};
+use super::view::{AddPath, Attributes, Backend, BfdSession, MaxPrefix, Neighbor, Path, Restart, Route, Service};
 
 /// Routes asked for at a time.
 const PAGE: u32 = 1000;
@@ -48,8 +48,8 @@ pub(super) enum Show {
     Fib,
     #[command(hide = true, disable_help_flag = true)]
     Ospf(Later),
-    #[command(hide = true, disable_help_flag = true)]
-    Bfd(Later),
+    /// BFD sessions
+    Bfd,
     #[command(hide = true, disable_help_flag = true)]
     Policies(Later),
 }
@@ -124,7 +124,7 @@ pub(super) async fn run(client: Client, wish: Show) -> Result<(), Failure> {
         Show::Services { name } => services(&client, name).await,
         Show::Fib => fib(&client).await,
         Show::Ospf(later) => Err(Failure::not_built(&later, "this version does not speak OSPF")),
-        Show::Bfd(later) => Err(Failure::not_built(&later, "this version does not speak BFD")),
+        Show::Bfd => bfd(&client).await,
         Show::Policies(later) => Err(Failure::not_built(&later, "policies stand in the configuration file")),
     }
 }
@@ -480,4 +480,42 @@ pub(super) fn fib_table(backends: &[Backend]) -> String {
         ]
     });
     table(["backend", "desired ", "installed ", "pending ", "failed ", "next hops ", "state"], rows)
+}
+
+#[derive(Serialize)]
+struct BfdSessions {
+    sessions: Vec<BfdSession>,
+}
+
+async fn bfd(client: &Client) -> Result<(), Failure> {
+    let answer = client.node().list_bfd_sessions(v1::ListBfdSessionsRequest {}).await?.into_inner();
+    let sessions: Vec<_> = answer.sessions.iter().map(BfdSession::from).collect();
+    if client.json {
+        return json(&BfdSessions { sessions });
+    }
+    if sessions.is_empty() {
+        return line("no BFD sessions: neighbors ask for them with bfd = true once they are established");
+    }
+    print(&bfd_table(&sessions))
+}
+
+fn bfd_table(sessions: &[BfdSession]) -> String {
+    let head = ["PEER", "LOCAL", "STATE", "FOR", "INTERVAL", "DETECTION", "FAILURES ", "CLIENTS ", "LAST"];
+    table(
+        head,
+        sessions.iter().map(|session| {
+            let last = session.missing.as_deref().or(session.diagnostic.as_deref()).unwrap_or_default();
+            [
+                session.address.clone(),
+                or_dash(session.local_address.as_deref().unwrap_or_default()),
+                session.state.clone(),
+                or_dash(session.in_state_for.map(span).unwrap_or_default()),
+                or_dash(session.transmit_interval.map(span).unwrap_or_default()),
+                or_dash(session.detection_time.map(span).unwrap_or_default()),
+                count(session.failures),
+                count(session.clients.into()),
+                or_dash(last),
+            ]
+        }),
+    )
 }

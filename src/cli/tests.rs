@@ -112,7 +112,7 @@ fn commands_of_later_versions_are_answered_and_not_advertised() {
         assert!(failure.message().starts_with("not built yet"), "{line}: {}", failure.message());
         assert!(!help.lines().any(|said| said.trim_start().starts_with(&format!("{name} "))), "{name} is in the help");
     }
-    for line in ["show ospf neighbors", "show bfd", "show policies", "service maintenance dns"] {
+    for line in ["show ospf neighbors", "show policies", "service maintenance dns"] {
         assert!(parse(line).is_ok(), "{line}");
     }
 }

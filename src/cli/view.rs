@@ -1,6 +1,7 @@
 //! What `--json` prints: the API's messages with stable keys, words instead of numbers, and `null` for what does not
 //! apply. Tables are made from the same values.
 
+mod bfd;
 mod bgp;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use proto::v1;
 use serde::{Serialize, Serializer};
 
+pub(super) use bfd::BfdSession;
 pub(super) use bgp::{AddPath, Attributes, MaxPrefix, Message, Neighbor, Path, Restart};
 
 /// `SESSION_STATE_OPEN_SENT` without the enum's name, as `open-sent`; empty for unspecified.

@@ -113,7 +113,7 @@ const SHARED: [Key; SHARED_KEYS] = [
     yes("as_override"),
     yes("adj_in"),
     yes("enabled"),
-    later("bfd"),
+    yes("bfd"),
     later("advertise_only_installed"),
 ];
 
@@ -126,6 +126,7 @@ pub(super) const NEIGHBOR: Keys = &join::<5, SHARED_KEYS, { 5 + SHARED_KEYS }>(
 pub(super) const GROUP: Keys = &join::<1, SHARED_KEYS, { 1 + SHARED_KEYS }>([yes("name")], SHARED);
 
 pub(super) const MAX_PREFIX: Keys = &[yes("limit"), yes("warn"), yes("restart")];
+pub(super) const BFD: Keys = &[yes("interval"), yes("multiplier"), yes("multihop")];
 pub(super) const ADD_PATH: Keys = &[yes("receive"), yes("send")];
 pub(super) const GRACEFUL_RESTART: Keys = &[yes("enabled"), yes("helper"), yes("restart_time"), yes("long_lived")];
 

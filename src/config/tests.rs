@@ -232,7 +232,7 @@ const BAD: &[(&str, &str)] = &[
         "[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nhold_tme = \"9s\"\n",
         "7:1 neighbor.hold_tme: is not a known key; did you mean \"hold_time\"?",
     ),
-    ("[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nbfd = true\n", "7:1 neighbor.bfd: is not yet supported"),
+    ("[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nbfd = 3\n", "7:7 neighbor.bfd: must be true, false, or a table"),
     (
         "[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\n[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 2\n",
         "8:11 neighbor.address: 10.0.0.1 stands twice",
@@ -463,7 +463,10 @@ const BAD_NEIGHBOR: &[(&str, &str)] = &[
         "route_server_client = true\nrole = \"customer\"",
         "role: contradicts route_server_client: our role is then \"rs\"",
     ),
-    ("bfd = true", "bfd: is not yet supported by this version"),
+    ("bfd = \"yes\"", "bfd: must be true, false, or a table as in { interval = \"50ms\", multiplier = 3 }"),
+    ("bfd = { interval = \"1ms\" }", "bfd.interval: must be from \"10ms\" to \"60s\""),
+    ("bfd = { multiplier = 0 }", "bfd.multiplier: must be a number from 1 to 255, not 0"),
+    ("bfd = { min_rx = \"50ms\" }", "bfd.min_rx: is not a known key"),
     ("advertise_only_installed = true", "advertise_only_installed: is not yet supported by this version"),
 ];
 

@@ -2,11 +2,12 @@
 //! the API beside it. Both reach the speaker as one, so that a reload of the file leaves the added ones alone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bgpd::config::{NeighborConfig, SpeakerConfig};
 use bgpd::io::Handle;
 use bgpd::speaker::message::NeighborKey;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::handles::{NeighborAsk, NeighborRefusal, NeighborsHandle};
 use crate::config;
@@ -23,12 +24,15 @@ struct Owner {
     /// Where relative paths in an added table begin.
     base: PathBuf,
     added: Vec<NeighborConfig>,
+    /// Told when the speaker has a new configuration.
+    configured: Arc<Notify>,
 }
 
-/// Starts the owner on the current runtime; it ends with the last handle. The speaker runs with `file` already.
-pub(super) fn spawn(bgp: Handle, file: SpeakerConfig, base: PathBuf) -> NeighborsHandle {
+/// Starts the owner on the current runtime; it ends with the last handle. The speaker runs with `file` already; `configured` is
+/// told whenever it runs with something else.
+pub(super) fn spawn(bgp: Handle, file: SpeakerConfig, base: PathBuf, configured: Arc<Notify>) -> NeighborsHandle {
     let (asks, mut received) = mpsc::channel(ASKS);
-    let mut owner = Owner { bgp, file, base, added: Vec::new() };
+    let mut owner = Owner { bgp, file, base, added: Vec::new(), configured };
     tokio::spawn(async move {
         while let Some(ask) = received.recv().await {
             owner.ask(ask).await;
@@ -63,7 +67,9 @@ impl Owner {
     }
 
     async fn tell(&self) -> Result<(), String> {
-        self.bgp.configure(self.whole()).await.map_err(|error| error.to_string())
+        self.bgp.configure(self.whole()).await.map_err(|error| error.to_string())?;
+        self.configured.notify_one();
+        Ok(())
     }
 
     /// A new file. A neighbor that it names now is the file's from here on.

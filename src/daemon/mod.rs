@@ -11,9 +11,11 @@
 //! | RIB -> anycast acknowledgements | one per prefix | the latest wins |
 //! | API -> its routes' owner (`api_routes`) | 64 | the caller waits |
 //! | reload -> configured routes (`host::STATICS`) | 1 | the reload waits |
+//! | asks -> BFD (`bfd::thread`) | 256 | the asker waits |
+//! | BFD -> a client | the status | the latest wins; failures are counted |
 //! | events -> a watcher (`handles::EVENTS`) | 1024 | it loses the oldest and is told how many |
 //!
-//! Threads: `rib` owns the RIB, `bgp` the speaker, one `fib-*` each data plane, `fib-monitor` reads the kernel's news;
+//! Threads: `rib` owns the RIB, `bgp` the speaker, one `fib-*` each data plane, `bfd` watches paths, `fib-monitor` reads the kernel's news;
 //! the API, the anycast controller with its checks, and the host's follower are tasks. Nobody waits for somebody who may be
 //! waiting for him: the RIB never waits, data planes and BGP wait for the RIB only.
 
@@ -23,6 +25,7 @@ pub mod handles;
 mod host;
 mod log;
 mod node;
+mod paths;
 mod process;
 mod redistribute;
 mod rib_thread;

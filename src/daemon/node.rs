@@ -14,16 +14,17 @@ use fib_sync::thread::{BackendHandle, OnStop};
 use futures::FutureExt as _;
 use ipnet::IpNet;
 use rib::BackendId;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHandle, StopWish, What};
 use super::host::{self, HostTask, NewStatics, Wires};
 use super::redistribute::{BgpSink, Redistribution};
 use super::rib_thread::{self, Listeners};
-use super::{added, api_routes, sweep};
+use super::{added, api_routes, paths, sweep};
 use crate::anycast::{AnycastHandle, task::Carriers};
 use crate::api::{self, ApiAddress};
+use crate::bfd;
 use crate::config::diff::Diff;
 use crate::config::model::{Backend, KernelModel, Model};
 
@@ -224,11 +225,14 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let mut speaker = model.speaker.clone();
     speaker.seed = seed;
     let base = info.config.as_ref().and_then(|path| path.parent()).map(Path::to_path_buf).unwrap_or_default();
-    let neighbors = added::spawn(bgp.clone(), speaker, base);
-    let node = Node { info: Arc::new(info), rib, bgp, anycast, fibs, api_routes, neighbors, events, stop };
+    let configured = Arc::new(Notify::new());
+    let neighbors = added::spawn(bgp.clone(), speaker, base, Arc::clone(&configured));
+    let bfd = bfd::spawn(seed.rotate_left(32))?;
+    let node = Node { info: Arc::new(info), rib, bgp, anycast, fibs, api_routes, neighbors, bfd, events, stop };
 
     let (api_stop, api_stopped) = watch::channel(false);
     let api = tokio::spawn(serve(listeners, node.clone(), api_stopped));
+    tokio::spawn(paths::follow(node.bgp.clone(), node.bfd.clone(), configured));
     tokio::spawn(super::log::bgp_events(node.bgp.events(), node.events.clone()));
     tokio::spawn(super::log::service_events(node.anycast.subscribe(), node.events.clone()));
     tokio::spawn(sweep::run(node.clone(), synced.clone()));
@@ -419,6 +423,8 @@ impl Running {
             if tokio::time::timeout(Duration::from_secs(4), node.bgp.shutdown()).await.is_err() {
                 tracing::warn!("BGP sessions did not close in time");
             }
+            // After the sessions: until then their paths are watched.
+            node.bfd.shutdown().await;
             if !keep {
                 stop_backends(&backends, OnStop::Remove).await;
             }

@@ -273,7 +273,8 @@ impl Carrier {
             | Command::Reset { neighbor }
             | Command::SoftIn { neighbor }
             | Command::SoftOut { neighbor }
-            | Command::Drain { neighbor } => Some(neighbor.clone()),
+            | Command::Drain { neighbor }
+            | Command::PathDown { neighbor } => Some(neighbor.clone()),
             Command::Shutdown => None,
         };
         if let Some(neighbor) = named {

@@ -86,8 +86,10 @@ impl StopCause {
             | Self::AdminReset { .. }
             | Self::Deconfigured
             | Self::MaxPrefix { .. }
-            | Self::OutOfResources => true,
-            Self::ConfigChange | Self::BfdDown | Self::Restarting => false,
+            | Self::OutOfResources
+            // What is kept would be forwarded into the hole that BFD has found.
+            | Self::BfdDown => true,
+            Self::ConfigChange | Self::Restarting => false,
         }
     }
 

@@ -108,6 +108,11 @@ pub enum Command {
         /// Which.
         neighbor: NeighborKey,
     },
+    /// BFD says that the path to a neighbor is broken: its session ends with its routes (RFC 9384) and begins anew.
+    PathDown {
+        /// Which.
+        neighbor: NeighborKey,
+    },
     /// Withdraw our own routes and close every session (Cease, administrative shutdown).
     Shutdown,
 }

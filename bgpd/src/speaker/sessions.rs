@@ -218,6 +218,11 @@ impl Speaker {
                 self.forget(at);
                 self.start(at, out);
             }
+            Command::PathDown { neighbor } => {
+                let Some(&at) = self.by_key.get(&neighbor) else { return };
+                self.tell_session(at, SessionInput::Stop(StopCause::BfdDown), out);
+                self.start(at, out);
+            }
             Command::SoftIn { neighbor } => {
                 if let Some(&at) = self.by_key.get(&neighbor) {
                     self.soft_in(at, out);

@@ -24,6 +24,7 @@ pub use rib::{Anchor, PAGE_MAX, RIB_INPUTS, RIB_URGENT, RibHandle, RibWatch, Wat
 pub(crate) use rib::{Changes, Lease, RibAsk, RibEnds};
 
 use crate::anycast::AnycastHandle;
+use crate::bfd::Bfd;
 
 /// Events a slow watcher may lag behind. Full: it loses the oldest and is told how many.
 pub const EVENTS: usize = 1024;
@@ -218,6 +219,8 @@ pub struct Node {
     pub api_routes: ApiRoutesHandle,
     /// Neighbors of the file and of the API.
     pub neighbors: NeighborsHandle,
+    /// BFD; it runs without sessions, too.
+    pub bfd: Bfd,
     /// What happens.
     pub events: Events,
     /// Ends the node when sent to; see [`Node::shutdown`].
