@@ -3,11 +3,18 @@
 //! [`rib::Source::OspfV2`] and [`rib::Source::OspfV3`], beside `bgpd` and without knowing of it.
 
 pub mod config;
+mod drops;
+mod flood;
 pub mod id;
 pub mod instance;
 pub mod interface;
 pub mod lsa;
+mod lsdb;
 pub mod message;
 pub mod neighbor;
+mod originate;
 pub mod packet;
+mod restart;
+mod timers;
 pub mod view;
+pub mod wire;

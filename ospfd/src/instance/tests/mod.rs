@@ -1,0 +1,4 @@
+//! Stories of adjacencies, databases and restarts, each in a world of a few instances.
+
+mod adjacency;
+mod world;
