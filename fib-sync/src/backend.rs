@@ -37,6 +37,26 @@ pub struct Installed {
     pub next_hop: Option<NextHopId>,
 }
 
+/// What a data plane says of itself beside its routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Interfaces it forwards by, if it has interfaces of its own, in configuration order.
+    pub ports: Vec<Port>,
+    /// Counts of packets and octets since its tables were made, by reason.
+    pub counters: Vec<(&'static str, u64)>,
+}
+
+/// An interface that a data plane uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The interface.
+    pub name: String,
+    /// How it is used: `native`, `generic`; empty if it is not.
+    pub mode: &'static str,
+    /// Why it is not used, or not as wished; for people.
+    pub remark: Option<String>,
+}
+
 /// Why a whole batch could not be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
@@ -78,6 +98,11 @@ pub trait FibBackend: Send {
     /// # Errors
     /// When the data plane could not be read.
     fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError>;
+
+    /// What it says of itself; cheap, asked for whenever somebody looks.
+    fn facts(&self) -> Facts {
+        Facts::default()
+    }
 
     /// Told of every address that became local to this host or ceased to be: local routes are acknowledged by it.
     fn local_address(&mut self, addr: IpAddr, present: bool);

@@ -82,6 +82,7 @@ pub enum Refused {
 pub struct BackendHandle {
     id: BackendId,
     name: &'static str,
+    standalone: bool,
     inbox: Arc<Inbox>,
 }
 
@@ -94,7 +95,7 @@ pub fn spawn(
     id: BackendId,
     progress: impl FnMut(FibProgress) + Send + 'static,
 ) -> std::io::Result<BackendHandle> {
-    let name = backend.name();
+    let (name, standalone) = (backend.name(), backend.standalone());
     let inbox = Arc::new(Inbox::default());
     let mut carrier = Carrier {
         sync: Sync::new(id, backend),
@@ -104,7 +105,7 @@ pub fn spawn(
         progress,
     };
     std::thread::Builder::new().name(format!("fib-{name}")).spawn(move || carrier.run())?;
-    Ok(BackendHandle { id, name, inbox })
+    Ok(BackendHandle { id, name, standalone, inbox })
 }
 
 impl BackendHandle {
@@ -118,6 +119,12 @@ impl BackendHandle {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// As [`FibBackend::standalone`] says: the RIB is to add it as such.
+    #[must_use]
+    pub fn standalone(&self) -> bool {
+        self.standalone
     }
 
     /// Places free for deltas.

@@ -36,6 +36,8 @@ pub enum XdpMode {
     Native,
     /// In the kernel's receive path, for drivers without XDP: slower, for trials.
     Generic,
+    /// Native where the driver can, else generic; [`crate::backend::Facts`] tell which.
+    Auto,
 }
 
 /// What packets are looked up in.

@@ -181,7 +181,18 @@ pub(crate) fn fib_backend(name: &str, stats: &handles::FibStats) -> v1::FibBacke
         batches: stats.batches,
         resyncs: stats.resyncs,
         error: stats.error.clone().unwrap_or_default(),
+        ports: stats.facts.ports.iter().map(fib_port).collect(),
+        counters: stats.facts.counters.iter().map(fib_counter).collect(),
     }
+}
+
+fn fib_port(port: &fib_sync::backend::Port) -> v1::FibPort {
+    let remark = port.remark.clone().unwrap_or_default();
+    v1::FibPort { name: port.name.clone(), mode: port.mode.to_owned(), remark }
+}
+
+fn fib_counter((name, value): &(&'static str, u64)) -> v1::FibCounter {
+    v1::FibCounter { name: (*name).to_owned(), value: *value }
 }
 
 fn fib_status(backend: String, state: &FibState) -> v1::FibStatus {

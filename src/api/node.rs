@@ -30,6 +30,11 @@ impl Service {
             if let Some(error) = stats.error {
                 problems.push(format!("data plane {}: {error}", fib.name));
             }
+            for port in &stats.facts.ports {
+                if let Some(remark) = &port.remark {
+                    problems.push(format!("data plane {}: {}: {remark}", fib.name, port.name));
+                }
+            }
             let refused = stats.failed.saturating_sub(not_local);
             if refused > 0 {
                 problems.push(format!(

@@ -464,7 +464,27 @@ async fn fib(client: &Client) -> Result<(), Failure> {
     if backends.is_empty() {
         return line("this node has no data planes: it is control plane only");
     }
-    print(&fib_table(&backends))
+    print(&fib_table(&backends))?;
+    let ports = backends.iter().flat_map(|backend| backend.ports.iter().map(|port| (&backend.name, port)));
+    let ports: Vec<_> = ports
+        .map(|(backend, port)| {
+            let mode = port.mode.clone().unwrap_or_else(|| "off".to_owned());
+            [backend.clone(), port.name.clone(), mode, port.remark.clone().unwrap_or_default()]
+        })
+        .collect();
+    if !ports.is_empty() {
+        print(&table(["backend", "interface", "mode", "remark"], ports.into_iter()))?;
+    }
+    let counted =
+        backends.iter().flat_map(|backend| backend.counters.iter().map(|(of, value)| (&backend.name, of, *value)));
+    let counted: Vec<_> = counted
+        .filter(|(_, _, value)| *value > 0)
+        .map(|(backend, of, value)| [backend.clone(), of.clone(), count(value)])
+        .collect();
+    if !counted.is_empty() {
+        print(&table(["backend", "counted", "packets "], counted.into_iter()))?;
+    }
+    Ok(())
 }
 
 pub(super) fn fib_table(backends: &[Backend]) -> String {

@@ -4,6 +4,7 @@
 mod bfd;
 mod bgp;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proto::v1;
@@ -273,6 +274,16 @@ pub(super) struct Backend {
     pub(super) batches: u64,
     pub(super) resyncs: u64,
     pub(super) error: Option<String>,
+    pub(super) ports: Vec<Port>,
+    pub(super) counters: BTreeMap<String, u64>,
+}
+
+/// An interface of a data plane.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Port {
+    pub(super) name: String,
+    pub(super) mode: Option<String>,
+    pub(super) remark: Option<String>,
 }
 
 impl From<&v1::FibBackend> for Backend {
@@ -287,7 +298,15 @@ impl From<&v1::FibBackend> for Backend {
             batches: backend.batches,
             resyncs: backend.resyncs,
             error: some(&backend.error),
+            ports: backend.ports.iter().map(Port::from).collect(),
+            counters: backend.counters.iter().map(|one| (one.name.clone(), one.value)).collect(),
         }
+    }
+}
+
+impl From<&v1::FibPort> for Port {
+    fn from(port: &v1::FibPort) -> Self {
+        Self { name: port.name.clone(), mode: some(&port.mode), remark: some(&port.remark) }
     }
 }
 

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgpd::config::{Aggregate, Confederation, NeighborConfig, SpeakerConfig};
+use fib_sync::xdp::{XdpMode, XdpTable};
 use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::error::Problem;
 use super::file;
-use super::model::{ApiListen, Backend, BgpModel, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel};
+use super::model::{
+    ApiListen, Backend, BgpModel, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel, XdpModel,
+};
 use super::read::{Number, Once, Sink, Table};
 use super::{neighbors, policies, routes, services};
 
@@ -322,7 +325,8 @@ fn aggregates(root: &Table<'_>) -> Vec<Aggregate> {
 }
 
 fn fib(root: &Table<'_>) -> FibModel {
-    let mut model = FibModel { backends: vec![Backend::Kernel], kernel: KernelModel::default() };
+    let mut model =
+        FibModel { backends: vec![Backend::Kernel], kernel: KernelModel::default(), xdp: XdpModel::default() };
     let Some(table) = root.table("fib", "fib", file::FIB) else { return model };
     if let Some(names) = table.list::<String>("backends") {
         model.backends.clear();
@@ -330,7 +334,8 @@ fn fib(root: &Table<'_>) -> FibModel {
             let backend = match at.value.as_str() {
                 "kernel" => Backend::Kernel,
                 "memory" => Backend::Memory,
-                name @ ("xdp" | "dpdk" | "fpm") => {
+                "xdp" => Backend::Xdp,
+                name @ ("dpdk" | "fpm") => {
                     table.wrong(at.span, "backends", format!("{name:?} is not yet supported by this version"));
                     continue;
                 }
@@ -349,6 +354,62 @@ fn fib(root: &Table<'_>) -> FibModel {
     }
     if let Some(kernel) = table.table("kernel", "fib.kernel", file::KERNEL) {
         model.kernel = kernel_model(&kernel);
+    }
+    if let Some(xdp) = table.table("xdp", "fib.xdp", file::XDP) {
+        model.xdp = xdp_model(&xdp);
+    }
+    if model.backends.contains(&Backend::Xdp) {
+        if model.xdp.config.interfaces.is_empty() {
+            let message =
+                "\"xdp\" forwards between interfaces: name them in fib.xdp.interfaces, as in [\"eth0\", \"eth1\"]";
+            table.wrong(table.span_of("backends"), "backends", message);
+        }
+        if !model.backends.contains(&Backend::Kernel) {
+            let message = "\"xdp\" leaves to the kernel what it cannot do by itself: without \"kernel\" beside it such packets \
+                           find only the routes that others write";
+            table.warn(table.span_of("backends"), "backends", message);
+        }
+    }
+    model
+}
+
+fn xdp_model(table: &Table<'_>) -> XdpModel {
+    let mut model = XdpModel::default();
+    let config = &mut model.config;
+    let mut once = Once::default();
+    for at in table.list::<String>("interfaces").unwrap_or_default() {
+        // IFNAMSIZ, the closing zero included.
+        if at.value.is_empty() || at.value.len() > 15 || at.value.contains('/') {
+            table.wrong(at.span, "interfaces", format!("{:?} is no name of an interface", at.value));
+        } else if once.take(at.value.clone(), table, "interfaces", at.span) {
+            config.interfaces.push(at.value);
+        }
+    }
+    let modes = [("native", XdpMode::Native), ("generic", XdpMode::Generic), ("auto", XdpMode::Auto)];
+    config.mode = table.word("mode", &modes).unwrap_or(config.mode);
+    let tables = [("stride", XdpTable::Stride), ("lpm_trie", XdpTable::LpmTrie)];
+    config.table = table.word("table", &tables).unwrap_or(config.table);
+    if let Some(at) = table.at::<String>("pin") {
+        if at.value.starts_with('/') {
+            config.pin = at.value.into();
+        } else {
+            table.wrong(at.span, "pin", "must be an absolute path on a BPF file system, as in \"/sys/fs/bpf/anyhop\"");
+        }
+    }
+    model.keep_on_exit = table.word("on_exit", &[("remove", false), ("keep", true)]).unwrap_or(model.keep_on_exit);
+    if let Some(limits) = table.table("limits", "fib.xdp.limits", file::XDP_LIMITS) {
+        let own = &mut config.limits;
+        // Bounds of the layout: a group number has 31 bits less those of its words, an object number 22.
+        for (key, value, most) in [
+            ("ipv4_routes", &mut own.ipv4_routes, 1 << 26),
+            ("ipv6_routes", &mut own.ipv6_routes, 1 << 26),
+            ("ipv4_groups", &mut own.ipv4_groups, 1 << 22),
+            ("ipv6_groups", &mut own.ipv6_groups, 1 << 22),
+            ("next_hops", &mut own.next_hops, (1 << 22) - 2),
+            ("neighbors", &mut own.neighbors, 1 << 24),
+        ] {
+            *value = limits.int::<u32>(key, 1..=most).map_or(*value, |at| at.value);
+        }
     }
     model
 }

@@ -198,7 +198,16 @@ pub(super) const DISTANCE: Keys = &[
     yes("kernel"),
 ];
 
-pub(super) const FIB: Keys = &[yes("backends"), yes("kernel"), later("xdp"), later("dpdk"), later("fpm")];
+pub(super) const FIB: Keys = &[yes("backends"), yes("kernel"), yes("xdp"), later("dpdk"), later("fpm")];
+pub(super) const XDP: Keys = &[yes("interfaces"), yes("mode"), yes("pin"), yes("table"), yes("on_exit"), yes("limits")];
+pub(super) const XDP_LIMITS: Keys = &[
+    yes("ipv4_routes"),
+    yes("ipv6_routes"),
+    yes("ipv4_groups"),
+    yes("ipv6_groups"),
+    yes("next_hops"),
+    yes("neighbors"),
+];
 pub(super) const KERNEL: Keys =
     &[yes("table"), yes("metric"), yes("protocol"), yes("on_exit"), yes("nexthop_compat"), yes("learn")];
 

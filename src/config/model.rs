@@ -248,6 +248,8 @@ pub struct FibModel {
     pub backends: Vec<Backend>,
     /// `[fib.kernel]`.
     pub kernel: KernelModel,
+    /// `[fib.xdp]`.
+    pub xdp: XdpModel,
 }
 
 /// A kind of data plane.
@@ -255,6 +257,8 @@ pub struct FibModel {
 pub enum Backend {
     /// The Linux kernel over netlink.
     Kernel,
+    /// A program in the drivers of some interfaces.
+    Xdp,
     /// A table in memory, for a trial without the privilege: nothing is forwarded.
     Memory,
 }
@@ -265,6 +269,7 @@ impl Backend {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
+            Self::Xdp => "xdp",
             Self::Memory => "memory",
         }
     }
@@ -291,4 +296,13 @@ impl Default for KernelModel {
     fn default() -> Self {
         Self { table: 254, metric: 20, protocol: 179, keep_on_exit: false, nexthop_compat_off: false, learn: true }
     }
+}
+
+/// `[fib.xdp]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct XdpModel {
+    /// What the data plane is told.
+    pub config: fib_sync::xdp::XdpConfig,
+    /// Forwarding goes on at a clean stop.
+    pub keep_on_exit: bool,
 }

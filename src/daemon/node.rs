@@ -11,6 +11,7 @@ use fib_sync::host::{AddressControl, HostEvents, HostTable};
 use fib_sync::memory::{MemoryBackend, MemoryHost, Plane};
 use fib_sync::netlink::{KernelAddresses, KernelBackend, KernelConfig, NexthopCompat, monitor};
 use fib_sync::thread::{BackendHandle, OnStop};
+use fib_sync::xdp::XdpBackend;
 use futures::FutureExt as _;
 use ipnet::IpNet;
 use rib::BackendId;
@@ -129,6 +130,7 @@ fn open_kernel(model: &Model) -> Result<Opened, StartError> {
                 own_ports = backend.ports();
                 backends.push(Box::new(backend));
             }
+            Backend::Xdp => backends.push(Box::new(XdpBackend::open(model.fib.xdp.config.clone())?)),
             Backend::Memory => backends.push(Box::new(MemoryBackend::new(Plane::new()))),
         }
     }
@@ -412,22 +414,22 @@ impl Running {
         let drain = services.iter().map(|service| service.spec.drain.gshut).max().unwrap_or_default();
         let budget = STOP_MAX + drain;
         let node = self.node.clone();
-        let keep = self.model.fib.kernel.keep_on_exit;
-        let backends = self.backends.clone();
+        let fib = &self.model.fib;
+        let keeps = |handle: &BackendHandle| match handle.name() {
+            "xdp" => fib.xdp.keep_on_exit,
+            _ => fib.kernel.keep_on_exit,
+        };
+        let (kept, removed): (Vec<_>, Vec<_>) = self.backends.iter().cloned().partition(keeps);
         let orderly = async move {
             node.anycast.shutdown().await;
-            if keep {
-                // The routes must outlive the sessions they came from.
-                stop_backends(&backends, OnStop::Keep).await;
-            }
+            // Routes that stay must outlive the sessions they came from.
+            stop_backends(&kept, OnStop::Keep).await;
             if tokio::time::timeout(Duration::from_secs(4), node.bgp.shutdown()).await.is_err() {
                 tracing::warn!("BGP sessions did not close in time");
             }
             // After the sessions: until then their paths are watched.
             node.bfd.shutdown().await;
-            if !keep {
-                stop_backends(&backends, OnStop::Remove).await;
-            }
+            stop_backends(&removed, OnStop::Remove).await;
         };
         if tokio::time::timeout(budget, orderly).await.is_err() {
             tracing::warn!("stopping took longer than {budget:?}; ending without the rest");

@@ -58,7 +58,11 @@ pub(super) fn spawn(
     std::thread::Builder::new().name("rib".to_owned()).spawn(move || {
         let mut rib = Rib::new(RibConfig::default());
         for backend in &backends {
-            rib.add_backend(backend.id());
+            if backend.standalone() {
+                rib.add_standalone_backend(backend.id());
+            } else {
+                rib.add_backend(backend.id());
+            }
         }
         let planes =
             backends.into_iter().map(|handle| Plane { handle, waiting: None, sweep: false, stopped: false }).collect();

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use rib::{BackendId, FibFault, Forwarding};
 
 use super::Sync;
-use crate::backend::{BackendError, Capacity};
+use crate::backend::{BackendError, Capacity, Facts};
 use crate::mirror::State;
 
 /// Refused routes that a view names; it counts them all.
@@ -74,6 +74,8 @@ pub struct View {
     pub walked: bool,
     /// What the data plane can hold.
     pub capacity: Capacity,
+    /// What it says of itself.
+    pub facts: Facts,
     /// IPv4 routes wanted.
     pub ipv4: usize,
     /// IPv6 routes wanted.
@@ -125,6 +127,7 @@ impl Sync {
             phase: self.phase.clone(),
             walked: !self.walking,
             capacity: self.backend.capacity(),
+            facts: self.backend.facts(),
             ipv4: 0,
             ipv6: 0,
             installed: 0,

@@ -10,18 +10,50 @@ use rib::IfIndex;
 
 use super::plane::Plane;
 use super::{XdpConfig, XdpMode, sys};
+use crate::backend::Port;
 use crate::host::Link;
 
-const GENERIC: u32 = 1 << 1;
-const NATIVE: u32 = 1 << 2;
+/// How the program runs on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Native,
+    Generic,
+}
+
+impl How {
+    const ALL: [Self; 2] = [Self::Native, Self::Generic];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    /// `XDP_FLAGS_DRV_MODE`, `XDP_FLAGS_SKB_MODE`.
+    const fn flag(self) -> u32 {
+        match self {
+            Self::Native => 1 << 2,
+            Self::Generic => 1 << 1,
+        }
+    }
+}
+
+struct Attached {
+    link: OwnedFd,
+    how: How,
+    name: String,
+    /// Why it does not run natively, if it should.
+    remark: Option<String>,
+}
 
 /// The attachments; each is pinned, and so outlives us.
 pub(super) struct Attachments {
     program: OwnedFd,
     config: XdpConfig,
-    links: HashMap<IfIndex, OwnedFd>,
-    /// Interfaces whose failure has been told.
-    failed: HashMap<IfIndex, String>,
+    links: HashMap<IfIndex, Attached>,
+    /// Interfaces whose failure has been told, by name.
+    failed: HashMap<IfIndex, (String, String)>,
 }
 
 impl Attachments {
@@ -33,15 +65,16 @@ impl Attachments {
         self.config.interfaces.iter().any(|wanted| wanted == name)
     }
 
-    fn mode(&self) -> (&'static str, u32) {
+    fn ways(&self) -> &'static [How] {
         match self.config.mode {
-            XdpMode::Native => ("native", NATIVE),
-            XdpMode::Generic => ("generic", GENERIC),
+            XdpMode::Native => &[How::Native],
+            XdpMode::Generic => &[How::Generic],
+            XdpMode::Auto => &How::ALL,
         }
     }
 
-    fn path(&self, interface: IfIndex) -> PathBuf {
-        self.config.pin.join("links").join(format!("{}-{}", interface.0, self.mode().0))
+    fn path(&self, interface: IfIndex, how: How) -> PathBuf {
+        self.config.pin.join("links").join(format!("{}-{}", interface.0, how.name()))
     }
 
     /// A link is there or has changed.
@@ -56,8 +89,8 @@ impl Attachments {
         let outcome = self.attach_and_set(plane, link, mac);
         match &outcome {
             Ok(()) => drop(self.failed.remove(&link.index)),
-            Err(why) if self.failed.get(&link.index) == Some(why) => return Ok(()),
-            Err(why) => drop(self.failed.insert(link.index, why.clone())),
+            Err(why) if self.failed.get(&link.index).is_some_and(|(_, told)| told == why) => return Ok(()),
+            Err(why) => drop(self.failed.insert(link.index, (link.name.clone(), why.clone()))),
         }
         outcome
     }
@@ -68,32 +101,53 @@ impl Attachments {
         plane.ports.set(link.index, mac, link.mtu, link.up)?;
         if !self.links.contains_key(&link.index) {
             match self.attach(link) {
-                Ok(fd) => drop(self.links.insert(link.index, fd)),
+                Ok(attached) => {
+                    tracing::info!(interface = link.name, mode = attached.how.name(), "XDP forwards");
+                    if let Some(remark) = &attached.remark {
+                        tracing::warn!(interface = link.name, "{remark}");
+                    }
+                    self.links.insert(link.index, attached);
+                }
                 Err(why) => {
                     plane.ports.remove(link.index);
                     return Err(why);
                 }
             }
-            tracing::info!(interface = link.name, mode = self.mode().0, "XDP forwards");
         }
         plane.refresh(link.index);
         Ok(())
     }
 
-    fn attach(&self, link: &Link) -> Result<OwnedFd, String> {
-        let path = self.path(link.index);
-        if let Ok(pinned) = sys::get(&path) {
-            match sys::update_link(pinned.as_fd(), self.program.as_fd()) {
-                Ok(()) => return Ok(pinned),
-                // Its interface is gone, and another has the number now.
-                Err(error) => tracing::debug!(%error, interface = link.name, "an old attachment is of no use"),
+    fn attach(&self, link: &Link) -> Result<Attached, String> {
+        let attached = |link_fd, how, remark| Attached { link: link_fd, how, name: link.name.clone(), remark };
+        for how in How::ALL {
+            let path = self.path(link.index, how);
+            let Ok(pinned) = sys::get(&path) else { continue };
+            if self.ways().contains(&how) {
+                match sys::update_link(pinned.as_fd(), self.program.as_fd()) {
+                    Ok(()) => return Ok(attached(pinned, how, None)),
+                    // Its interface is gone, and another has the number now.
+                    Err(error) => tracing::debug!(%error, interface = link.name, "an old attachment is of no use"),
+                }
             }
+            // One interface takes one mode at a time: an unwanted one makes room.
             let _ = fs::remove_file(&path);
         }
-        let fd = sys::link(self.program.as_fd(), link.index.0, self.mode().1)
-            .map_err(|error| self.why_not(&link.name, &error))?;
-        sys::pin(fd.as_fd(), &path).map_err(|error| format!("cannot pin XDP on {}: {error}", link.name))?;
-        Ok(fd)
+        let mut remark = None;
+        for (at, how) in self.ways().iter().enumerate() {
+            match sys::link(self.program.as_fd(), link.index.0, how.flag()) {
+                Ok(fd) => {
+                    sys::pin(fd.as_fd(), &self.path(link.index, *how))
+                        .map_err(|error| format!("cannot pin XDP on {}: {error}", link.name))?;
+                    return Ok(attached(fd, *how, remark));
+                }
+                Err(error) if at + 1 < self.ways().len() && lacks_native(&error) => {
+                    remark = Some(format!("no native XDP ({error}), so generic, which is slower"));
+                }
+                Err(error) => return Err(self.why_not(&link.name, &error)),
+            }
+        }
+        Err(format!("no way to attach XDP to {}", link.name))
     }
 
     fn why_not(&self, name: &str, error: &io::Error) -> String {
@@ -102,7 +156,7 @@ impl Attachments {
                 "another XDP program is there; `ip link set dev NAME xdp off` removes it"
             }
             (Some(libc::EOPNOTSUPP), XdpMode::Native) => {
-                "its driver has no native XDP; fib.xdp.mode = \"generic\" works"
+                "its driver has no native XDP; fib.xdp.mode = \"auto\" or \"generic\" works"
             }
             (Some(libc::EINVAL | libc::ERANGE), XdpMode::Native) => {
                 "its driver refuses native XDP as it is set now (often: the MTU is too large, or queues are too few)"
@@ -116,9 +170,9 @@ impl Attachments {
     /// The link is gone or no longer wanted.
     pub(super) fn on_gone(&mut self, plane: &mut Plane, index: IfIndex) {
         self.failed.remove(&index);
-        if let Some(fd) = self.links.remove(&index) {
-            let _ = fs::remove_file(self.path(index));
-            drop(fd);
+        if let Some(attached) = self.links.remove(&index) {
+            let _ = fs::remove_file(self.path(index, attached.how));
+            drop(attached.link);
             plane.ports.remove(index);
             plane.refresh(index);
         }
@@ -127,7 +181,7 @@ impl Attachments {
     /// Detaches what an earlier process attached and this one does not want.
     pub(super) fn drop_strangers(&self, plane: &mut Plane) {
         for entry in fs::read_dir(self.config.pin.join("links")).into_iter().flatten().flatten() {
-            if !self.links.keys().any(|index| self.path(*index) == entry.path()) {
+            if !self.links.iter().any(|(index, attached)| self.path(*index, attached.how) == entry.path()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -139,10 +193,23 @@ impl Attachments {
         self.config.interfaces.iter().map(String::as_str).filter(move |name| !attached(name))
     }
 
+    /// The interfaces of the configuration and how each is used.
+    pub(super) fn ports(&self) -> Vec<Port> {
+        let port = |name: &String| {
+            if let Some(attached) = self.links.values().find(|attached| attached.name == *name) {
+                return Port { name: name.clone(), mode: attached.how.name(), remark: attached.remark.clone() };
+            }
+            let failed = self.failed.values().find(|(of, _)| of == name).map(|(_, why)| why.clone());
+            let remark = Some(failed.unwrap_or_else(|| "this host has no such interface".to_owned()));
+            Port { name: name.clone(), mode: "", remark }
+        };
+        self.config.interfaces.iter().map(port).collect()
+    }
+
     /// Detaches from everything and takes all pins away.
     pub(super) fn remove_all(&mut self) {
-        for index in self.links.keys() {
-            let _ = fs::remove_file(self.path(*index));
+        for (index, attached) in &self.links {
+            let _ = fs::remove_file(self.path(*index, attached.how));
         }
         self.links.clear();
         let pin = &self.config.pin;
@@ -151,4 +218,9 @@ impl Attachments {
         let _ = fs::remove_dir(pin.join("links"));
         let _ = fs::remove_dir(pin);
     }
+}
+
+/// True if the driver cannot run XDP at all, or not as the interface is set now.
+fn lacks_native(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE))
 }

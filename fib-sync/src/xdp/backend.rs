@@ -16,7 +16,7 @@ use super::load::{self, lost};
 use super::plane::Plane;
 use super::sys::{self, Trial};
 use super::{XdpConfig, watch};
-use crate::backend::{BackendError, Capacity, FibBackend, Installed, Refusal};
+use crate::backend::{BackendError, Capacity, Facts, FibBackend, Installed, Refusal};
 use crate::netlink::neighbors::{Event, Neighbors};
 
 /// What the backend and its watcher share.
@@ -161,6 +161,11 @@ impl FibBackend for XdpBackend {
     fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError> {
         self.shared.lock().plane.dump(each);
         Ok(())
+    }
+
+    fn facts(&self) -> Facts {
+        let state = self.shared.lock();
+        Facts { ports: state.attachments.ports(), counters: state.plane.counters() }
     }
 
     fn local_address(&mut self, addr: IpAddr, present: bool) {

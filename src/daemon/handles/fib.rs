@@ -1,5 +1,6 @@
 //! The way to one data plane: its own machine for sizes and differences, the RIB for what stands in it.
 
+use fib_sync::backend::Facts;
 use fib_sync::sync::Phase;
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
@@ -25,6 +26,8 @@ pub struct FibStats {
     pub batches: u64,
     /// Full resynchronisations since start.
     pub resyncs: u64,
+    /// What it says of itself: interfaces, counters.
+    pub facts: Facts,
     /// Why the data plane cannot be written at the moment, if so.
     pub error: Option<String>,
 }
@@ -77,7 +80,7 @@ const DIFFERENCES_MAX: usize = 16_384;
 pub struct FibHandle {
     /// Its number, as in [`RouteView::fib`].
     pub id: BackendId,
-    /// Its name: `kernel`, `memory`.
+    /// Its name: `kernel`, `xdp`, `memory`.
     pub name: &'static str,
     pub(crate) backend: BackendHandle,
     pub(crate) rib: RibHandle,
@@ -104,6 +107,7 @@ impl FibHandle {
             next_hops: view.next_hops,
             batches: view.counters.batches,
             resyncs: view.counters.dumps,
+            facts: view.facts,
             error: match view.phase {
                 Phase::Away(error) => Some(error.to_string()),
                 Phase::Starting | Phase::Running => None,
