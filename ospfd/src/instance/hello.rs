@@ -63,7 +63,11 @@ impl Instance {
         let moved = neighbor.address != src || neighbor.interface_id != hello.interface_id;
         let before = (neighbor.priority, neighbor.dr == name_before, neighbor.bdr == name_before);
         (neighbor.router, neighbor.address, neighbor.heard) = (router, src, now);
-        (neighbor.priority, neighbor.dr, neighbor.bdr) = (hello.priority, hello.dr, hello.bdr);
+        let helped = neighbor.help.is_some();
+        if !helped {
+            // RFC 3623 §3.2: who was designated stays so while it restarts, though its first hellos know nothing of it.
+            (neighbor.priority, neighbor.dr, neighbor.bdr) = (hello.priority, hello.dr, hello.bdr);
+        }
         neighbor.interface_id = hello.interface_id;
         if neighbor.state < NeighborState::ExStart {
             neighbor.obstacle = None; // what stops an exchange is not answered by hellos
@@ -73,7 +77,6 @@ impl Instance {
         }
         let name = neighbor.name(version);
         let after = (neighbor.priority, neighbor.dr == name, neighbor.bdr == name);
-        let helped = neighbor.help.is_some();
         if let Some(interface) = self.interfaces.get_mut(&id) {
             interface.obstacle = None;
         }
@@ -89,9 +92,13 @@ impl Instance {
         }
         if hello.neighbors.contains(&self.router) {
             self.on_two_way(now, number, out);
-        } else if !helped {
+        } else {
             // A restarting neighbor does not know us yet; that is no reason to leave it (RFC 3623 §3.2).
-            self.on_one_way(now, number, out);
+            if !helped {
+                self.on_one_way(now, number, out);
+            }
+            // It may have begun anew without our noticing, and waits for a hello that names it.
+            self.hello_soon(now, id);
         }
         if !elects {
             return;
@@ -102,12 +109,12 @@ impl Instance {
             Some(InterfaceState::Waiting) => {
                 // BackupSeen (RFC 2328 §9.2): the network has its Designated Router, so there is nothing to wait for.
                 let dr_alone = hello.dr == name && hello.bdr == 0;
-                if two_way && (hello.bdr == name || dr_alone) {
-                    self.timers.cancel(Timer::Wait(id));
-                    self.run_election(now, id, out);
-                } else if self.resumes_as_dr(hello.dr, hello.bdr, id) {
+                if self.resumes_as_dr(hello.dr, hello.bdr, id) {
                     self.timers.cancel(Timer::Wait(id));
                     self.take_role_back(now, id, hello.dr, hello.bdr, out);
+                } else if two_way && (hello.bdr == name || dr_alone) {
+                    self.timers.cancel(Timer::Wait(id));
+                    self.run_election(now, id, out);
                 }
             }
             Some(_) if two_way && (before != after || name != name_before) => self.run_election(now, id, out),

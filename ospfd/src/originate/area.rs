@@ -33,7 +33,9 @@ impl Instance {
         let owned: Vec<LsaType> =
             [Some(kinds.router), Some(kinds.network), kinds.prefixes].into_iter().flatten().collect();
         let mut wanted: Vec<(LsaKey, LsaBody)> = Vec::new();
-        if self.live_interfaces(area).next().is_some() {
+        // Also without a link that is up: taking it back would leave our last word with whom we cannot reach, to be fought
+        // when we can.
+        if self.interfaces.values().any(|held| held.area() == area && (held.up || !held.is_virtual())) {
             wanted.push((self.own_key(kinds.router, self.own_router_id()), LsaBody::Router(self.router_lsa(area))));
         }
         let designated: Vec<InterfaceId> =

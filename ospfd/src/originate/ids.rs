@@ -40,7 +40,7 @@ impl Ids {
                 }
             }
             IpNet::V6(_) => {
-                let free = (0..=u32::try_from(self.by_id.len()).unwrap_or(u32::MAX))
+                let free = (0..=u32::try_from(self.by_id.len()).unwrap_or(u32::MAX - 1) + 1)
                     .map(|step| self.next.wrapping_add(step))
                     .find(|id| *id != 0 && !self.by_id.contains_key(id))?;
                 self.next = free.wrapping_add(1);

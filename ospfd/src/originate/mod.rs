@@ -26,6 +26,9 @@ pub(crate) use kinds::Kinds;
 const FIGHT_PAUSE: Duration = Duration::from_millis(1000);
 /// So many answers in a row are no leftovers of our last life any more.
 const FIGHTS_ALARM: u32 = 4;
+/// After the last sequence number is flushed here, for so long others may still wait for acknowledgments of the flush, and
+/// until then take the first number for an old one.
+const WRAP_PAUSE: Duration = Duration::from_millis(100);
 /// Paces remembered before those that no longer matter are forgotten.
 const PACES_MAX: usize = 4096;
 
@@ -404,8 +407,9 @@ impl Instance {
             && pace.want.is_some()
             && pace.due.is_none()
         {
-            pace.due = Some(now);
-            self.own.queue.insert((now, home, *key));
+            let at = now + WRAP_PAUSE;
+            pace.due = Some(at);
+            self.own.queue.insert((at, home, *key));
         }
     }
 }

@@ -125,6 +125,10 @@ impl World {
         change(areas.iter_mut().find(|area| area.id == AreaId(id)).unwrap());
     }
 
+    pub(super) fn routers_wanted(&self) -> usize {
+        self.configs.len()
+    }
+
     /// Everybody starts now.
     pub(super) fn start(&mut self) {
         for router in 0..self.configs.len() {

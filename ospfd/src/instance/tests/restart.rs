@@ -1,0 +1,123 @@
+//! Graceful restart, on both sides of it.
+
+use std::time::Duration;
+
+use super::world::{World, id};
+use crate::config::NetworkType::{Broadcast, PointToPoint};
+use crate::id::Version::{V2, V3};
+use crate::message::{Event, Input};
+use crate::view::LsaView;
+
+fn graceful(world: &mut World) {
+    for router in 0..world.routers_wanted() {
+        world.config(router, |config| config.graceful_restart.enabled = true);
+    }
+}
+
+/// The router-LSA of `of` as `router` has it.
+fn said(world: &World, router: usize, of: u8) -> LsaView {
+    let kind = if world.version == V2 { 1 } else { 0x2001 };
+    world.of_kind(router, kind).into_iter().find(|row| row.header.key.adv == id(of)).unwrap()
+}
+
+fn restart(world: &mut World, router: usize, away_ms: u64) {
+    world.tell(router, Input::PrepareRestart);
+    world.run_ms(100);
+    assert!(world.events.iter().any(|(who, event)| *who == router && matches!(event, Event::ReadyToRestart)));
+    world.kill(router);
+    world.run_ms(away_ms);
+    world.reboot(router, |config| config.resume = Some(Duration::from_secs(100)));
+}
+
+#[test]
+fn nobody_beyond_the_neighbors_notices_a_graceful_restart() {
+    for version in [V2, V3] {
+        for network in [PointToPoint, Broadcast] {
+            let mut world = World::new(version, 4);
+            world.wire(&[0, 1], network, 0);
+            world.wire(&[1, 2], network, 0);
+            world.wire(&[2, 3], network, 0);
+            graceful(&mut world);
+            world.start();
+            world.run_secs(100);
+            world.expect_full(&[1, 2, 2, 1]);
+            let before: Vec<i32> = [1, 2, 3].map(|of| said(&world, 3, of).header.seq.0).to_vec();
+            // Longer than the dead interval of 40 s.
+            restart(&mut world, 1, 60_000);
+            world.run_ms(200);
+            assert_eq!(
+                [1, 2, 3].map(|of| said(&world, 3, of).header.seq.0).to_vec(),
+                before,
+                "{version:?} {network:?}"
+            );
+            world.run_secs(60);
+            world.expect_full(&[1, 2, 2, 1]);
+            world.expect_equal();
+            let ended = world.events.iter().find_map(|(who, event)| match event {
+                Event::RestartEnded { reason } if *who == 1 => Some(*reason),
+                _ => None,
+            });
+            assert_eq!(ended, Some("all adjacencies are back"));
+            let helped = world.events.iter().filter(|(_, event)| matches!(event, Event::Helping { helping: false, reason, .. } if *reason == "it is back")).count();
+            assert_eq!(helped, 2, "{version:?} {network:?} {:?}", world.events);
+            // Its neighbors say of their links what they said before; only refreshes may have passed.
+            for of in [1, 3] {
+                assert_eq!(said(&world, 3, of).header.seq.0, before[usize::from(of) - 1], "{version:?} {network:?}");
+            }
+            assert!(world.alarms.is_empty());
+        }
+    }
+}
+
+#[test]
+fn who_does_not_come_back_is_given_up_when_its_time_is_over() {
+    let mut world = World::new(V2, 3);
+    world.wire(&[0, 1], PointToPoint, 0);
+    world.wire(&[1, 2], PointToPoint, 0);
+    graceful(&mut world);
+    world.start();
+    world.run_secs(5);
+    world.tell(1, Input::PrepareRestart);
+    world.run_ms(100);
+    world.kill(1);
+    world.run_secs(100);
+    assert!(world.neighbors(0)[0].helping);
+    world.run_secs(25);
+    assert!(world.neighbors(0).is_empty());
+}
+
+#[test]
+fn a_change_of_the_topology_ends_the_help() {
+    let mut world = World::new(V2, 4);
+    world.wire(&[0, 1], PointToPoint, 0);
+    world.wire(&[0, 2], PointToPoint, 0);
+    world.wire(&[2, 3], PointToPoint, 0);
+    graceful(&mut world);
+    world.start();
+    world.run_secs(10);
+    world.tell(1, Input::PrepareRestart);
+    world.run_ms(100);
+    world.kill(1);
+    world.run_secs(5);
+    assert!(world.neighbors(0).iter().any(|row| row.helping));
+    world.carrier(2, false);
+    world.run_ms(50);
+    assert!(world.neighbors(0).iter().all(|row| !row.helping));
+    world.run_secs(45);
+    world.expect_full(&[1]);
+}
+
+#[test]
+fn nobody_helps_who_is_told_not_to() {
+    let mut world = World::new(V2, 2);
+    world.wire(&[0, 1], PointToPoint, 0);
+    graceful(&mut world);
+    world.config(0, |config| config.graceful_restart.helper = false);
+    world.start();
+    world.run_secs(5);
+    world.tell(1, Input::PrepareRestart);
+    world.run_ms(100);
+    world.kill(1);
+    world.run_secs(45);
+    assert!(world.neighbors(0).is_empty());
+}
