@@ -1,5 +1,6 @@
 //! Links, addresses and configuration: which interfaces exist, and when their machine starts and stops (RFC 2328 §9.3).
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::config::{AreaConfig, AreaKind, InstanceConfig, InterfaceConfig, NetworkType};
@@ -205,7 +206,13 @@ impl Instance {
     /// Databases of areas that no longer have an interface are forgotten.
     fn drop_dead_areas(&mut self, now: Instant, out: &mut Outbox) {
         let live: Vec<AreaId> = self.interfaces.values().map(Interface::area).collect();
-        let dead: Vec<AreaId> = self.areas.keys().copied().filter(|area| !live.contains(area)).collect();
+        let of_home = |home: Home| match home {
+            Home::Area(area) => Some(area),
+            Home::As | Home::Link(_) => None,
+        };
+        let held = self.db.iter().filter_map(|(_, entry)| of_home(entry.home));
+        let dead: BTreeSet<AreaId> =
+            self.areas.keys().copied().chain(held).filter(|area| !live.contains(area)).collect();
         for area in dead {
             self.forget_home(now, Home::Area(area), out);
             if !self.config.areas.iter().any(|config| config.id == area) {

@@ -22,6 +22,7 @@ pub(crate) mod routing;
 mod tests;
 mod transmit;
 mod views;
+pub(crate) mod virtual_link;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -2,5 +2,7 @@
 
 mod adjacency;
 mod database;
+mod features;
 mod restart;
+mod scale;
 mod world;

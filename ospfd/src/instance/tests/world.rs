@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) bfd: Vec<(usize, bool)>,
     pub(super) loss: Option<Loss>,
     dead: Vec<bool>,
+    /// Packets take up to so many milliseconds more, each its own, and overtake each other.
+    pub(super) jitter: Option<(fastrand::Rng, u64)>,
 }
 
 #[allow(clippy::disallowed_methods)] // a starting point for virtual time
@@ -64,6 +66,7 @@ impl World {
             links: vec![Vec::new(); configs.len()],
             dead: vec![false; configs.len()],
             configs,
+            jitter: None,
             wires: Vec::new(),
             flight: BTreeMap::new(),
             sent: 0,
@@ -178,6 +181,11 @@ impl World {
         }
         let mut out = Outbox::default();
         self.routers[router].handle(self.now, input, &mut out);
+        self.act(router, out);
+    }
+
+    /// Does what a router wants done.
+    pub(super) fn act(&mut self, router: usize, out: Outbox) {
         for output in out.outputs {
             match output {
                 Output::Send { interface, src, dst, ttl, bytes } => {
@@ -214,7 +222,8 @@ impl World {
         }
         for (to, input) in arrivals {
             self.sent += 1;
-            self.flight.insert((self.now + FLIGHT, self.sent), (to, input));
+            let more = self.jitter.as_mut().map_or(0, |(rng, most)| rng.u64(..*most * 1000));
+            self.flight.insert((self.now + FLIGHT + Duration::from_micros(more), self.sent), (to, input));
         }
     }
 
