@@ -1,8 +1,11 @@
 //! The thread that carries one [`Sync`]: inbox, clock, and nothing else.
 //!
-//! The inbox has two lanes. Questions and host events overtake; deltas wait in a lane of [`DELTAS`] places. When that is full
-//! [`BackendHandle::offer`] hands the delta back, and the RIB's owner pulls again when progress has come: it folds what has
-//! changed meanwhile, so a slow data plane costs the RIB neither time nor memory.
+//! The inbox has two lanes. Questions and host events overtake; deltas wait in a lane of [`DELTAS`] places, and more while the
+//! data plane swallows them: those that wait together are written as one. When the lane is full [`BackendHandle::offer`] hands the
+//! delta back, and the RIB's owner pulls again when progress has come: it folds what has changed meanwhile, so a slow data
+//! plane costs the RIB neither time nor memory.
+
+mod fold;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -17,8 +20,13 @@ use crate::backend::FibBackend;
 use crate::host::HostEvent;
 use crate::sync::{Difference, Input, Latency, Outbox, Sync, View};
 
-/// Deltas that may wait for the data plane.
+/// Deltas that may wait for the data plane at any time.
 pub const DELTAS: usize = 4;
+/// More may wait while they hold fewer routes than this many times the last batch: a load grows into large batches, and a data
+/// plane that stalls leaves the rest in the RIB.
+const GROWTH: usize = 4;
+/// But never more routes than these: about a fifth of a second of the kernel's time, and 4 MB.
+const ROUTES_MOST: usize = 131_072;
 
 /// What happens to our routes at a clean stop. A crash always keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +48,33 @@ enum Control {
 struct Lanes {
     control: VecDeque<Control>,
     deltas: VecDeque<(Instant, FibDelta)>,
+    /// Routes in them.
+    routes: usize,
+    /// Routes of the last batch.
+    last: usize,
     closed: bool,
+}
+
+impl Lanes {
+    fn is_full(&self) -> bool {
+        self.deltas.len() >= DELTAS && self.routes >= (self.last * GROWTH).min(ROUTES_MOST)
+    }
+
+    /// Everything that waits and may be written at once, and since when it waits.
+    fn take(&mut self) -> Option<(Instant, FibDelta)> {
+        let (since, mut batch) = self.deltas.pop_front()?;
+        let mut joined = false;
+        while let Some((_, next)) = self.deltas.pop_front_if(|(_, next)| fold::folds(&batch, next)) {
+            fold::join(&mut batch, next);
+            joined = true;
+        }
+        self.last = batch.routes.len();
+        self.routes -= self.last;
+        if joined {
+            fold::settle(&mut batch);
+        }
+        Some((since, batch))
+    }
 }
 
 #[derive(Default)]
@@ -127,11 +161,11 @@ impl BackendHandle {
         self.standalone
     }
 
-    /// Places free for deltas.
+    /// True if a delta would be taken now.
     #[must_use]
-    pub fn room(&self) -> usize {
+    pub fn has_room(&self) -> bool {
         let lanes = self.inbox.lock();
-        if lanes.closed { 0 } else { DELTAS.saturating_sub(lanes.deltas.len()) }
+        !lanes.closed && !lanes.is_full()
     }
 
     /// Hands over a delta without waiting.
@@ -143,9 +177,10 @@ impl BackendHandle {
         if lanes.closed {
             return Err(Refused::Stopped);
         }
-        if lanes.deltas.len() >= DELTAS {
+        if lanes.is_full() {
             return Err(Refused::Full(delta));
         }
+        lanes.routes += delta.routes.len();
         lanes.deltas.push_back((now(), delta));
         drop(lanes);
         self.inbox.filled.notify_one();
@@ -299,7 +334,7 @@ impl<P: FnMut(FibProgress)> Carrier<P> {
             if deadline.is_some_and(|deadline| deadline <= at) {
                 return Next::Tick;
             }
-            if let Some((since, delta)) = lanes.deltas.pop_front() {
+            if let Some((since, delta)) = lanes.take() {
                 return Next::Delta(since, delta);
             }
             if self.sync.has_work() {

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | BGP, host -> RIB (`handles::RIB_INPUTS`) | 64 batches | the BGP thread stops reading, TCP slows the peers |
 //! | questions, services, API routes, acknowledgements -> RIB (`handles::RIB_URGENT`) | 256 | the asker waits |
-//! | RIB -> a data plane (`fib_sync::thread::DELTAS`) | 4 batches | the change stays in the RIB's journal and is folded |
+//! | RIB -> a data plane (`fib_sync::thread::DELTAS`) | 4 batches, more while they are swallowed | the change stays in the RIB's journal and is folded |
 //! | RIB -> BGP next hops, own routes -> BGP | one per address or prefix | the latest wins |
 //! | RIB -> anycast acknowledgements | one per prefix | the latest wins |
 //! | API -> its routes' owner (`api_routes`) | 64 | the caller waits |

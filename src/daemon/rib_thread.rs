@@ -210,21 +210,21 @@ impl Plane {
         }
         let delta = match self.waiting.take() {
             Some(delta) => delta,
-            None if rib.fib_pending(id) && self.handle.room() > 0 => {
+            None if rib.fib_pending(id) && self.handle.has_room() => {
                 let mut delta = FibDelta::default();
                 rib.pull_fib(id, DELTA_MAX, &mut delta);
                 delta
             }
             // Not a walk of the RIB: every change has been told, so the mirror is whole without repeating it, and nothing
             // that is installed counts as unanswered meanwhile.
-            None if self.sweep && !rib.fib_pending(id) && self.handle.room() > 0 => {
+            None if self.sweep && !rib.fib_pending(id) && self.handle.has_room() => {
                 self.sweep = false;
                 FibDelta { walk_done: true, ..FibDelta::default() }
             }
             None => return false,
         };
         match self.handle.offer(delta) {
-            Ok(()) => (rib.fib_pending(id) || self.sweep) && self.handle.room() > 0,
+            Ok(()) => (rib.fib_pending(id) || self.sweep) && self.handle.has_room(),
             // The answer to a batch before it brings us here again.
             Err(Refused::Full(delta)) => {
                 self.waiting = Some(delta);
