@@ -131,7 +131,7 @@ pub fn spawn(
 ) -> std::io::Result<BackendHandle> {
     let (name, standalone) = (backend.name(), backend.standalone());
     let inbox = Arc::new(Inbox::default());
-    let mut carrier = Carrier {
+    let carrier = Carrier {
         sync: Sync::new(id, backend),
         inbox: Arc::clone(&inbox),
         out: Outbox::default(),
@@ -272,7 +272,7 @@ struct Carrier<P> {
 }
 
 impl<P: FnMut(FibProgress)> Carrier<P> {
-    fn run(&mut self) {
+    fn run(mut self) {
         // Whatever ends this thread, nobody is left waiting for it.
         let _close = Close(Arc::clone(&self.inbox));
         self.sync.handle(now(), Input::Tick, &mut self.out);
@@ -295,6 +295,8 @@ impl<P: FnMut(FibProgress)> Carrier<P> {
                         OnStop::Remove => self.sync.remove_all().map_err(|error| error.to_string()),
                     };
                     self.inbox.lock().closed = true;
+                    // The data plane is closed before the answer: who waits for it may end the process.
+                    drop(self.sync);
                     let _ = answer.send(removed);
                     return;
                 }

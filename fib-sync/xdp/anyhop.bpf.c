@@ -23,6 +23,7 @@ enum reason {
 	MALFORMED,
 	UNKNOWN_PORT,
 	REDIRECT_FAILED,
+	MIXED_MODES,
 	OCTETS,
 	REASONS
 };
@@ -188,7 +189,7 @@ INLINE int martian6(const __u32 *addr)
 	return (!first && !addr[1]) || first >> 22 == 0xfe80 >> 6 || first >> 24 == 0xff;
 }
 
-INLINE int forward4(struct ethernet *ethernet, void *end)
+INLINE int forward4(struct ethernet *ethernet, void *end, const struct port *in)
 {
 	struct ipv4 *ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) > end)
@@ -231,8 +232,10 @@ INLINE int forward4(struct ethernet *ethernet, void *end)
 	struct port *out = bpf_map_lookup_elem(&ports, &way.port);
 	if (!out)
 		return pass(UNRESOLVED);
-	if (length > out->device >> 32)
+	if (length > PORT_MTU(out->device))
 		return pass(MTU);
+	if (out->device & ~in->device & PORT_GENERIC)
+		return pass(MIXED_MODES);
 	/* RFC 1624: the sum changes as the octet does. */
 	__u32 check = (__u32)ip->checksum + hton16(0x0100);
 	ip->checksum = check + (check >= 0xffff);
@@ -252,7 +255,7 @@ NOINLINE __u32 route6(const struct neighbor *to)
 	return lookup6(to->addr);
 }
 
-INLINE int forward6(struct ethernet *ethernet, void *end)
+INLINE int forward6(struct ethernet *ethernet, void *end, const struct port *in)
 {
 	struct ipv6 *ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) > end)
@@ -284,8 +287,10 @@ INLINE int forward6(struct ethernet *ethernet, void *end)
 	struct port *out = bpf_map_lookup_elem(&ports, &way.port);
 	if (!out)
 		return pass(UNRESOLVED);
-	if (length > out->device >> 32)
+	if (length > PORT_MTU(out->device))
 		return pass(MTU);
+	if (out->device & ~in->device & PORT_GENERIC)
+		return pass(MIXED_MODES);
 	ip->hop_limit--;
 	return leave(ethernet, &way, out, FORWARDED_V6, length);
 }
@@ -303,9 +308,9 @@ SEC("xdp") int anyhop(struct xdp_md *ctx)
 	if (mac_of(ethernet->to) != in->mac)
 		return pass(NOT_OURS);
 	if (ethernet->type == hton16(0x0800))
-		return forward4(ethernet, end);
+		return forward4(ethernet, end, in);
 	if (ethernet->type == hton16(0x86dd))
-		return forward6(ethernet, end);
+		return forward6(ethernet, end, in);
 	return pass(NOT_IP);
 }
 

@@ -19,8 +19,11 @@ enum leg { LEG_UNRESOLVED, LEG_RESOLVED, LEG_ONLINK };
 /* A port stands at its interface number modulo PORTS, or at one of the PORT_PROBES - 1 places after. */
 #define PORTS 256
 #define PORT_PROBES 4
+#define PORT_MTU(device) ((__u32)((device) >> 32) & 0xffffff)
+/* The program runs there in generic mode: the driver cannot send what another driver received. */
+#define PORT_GENERIC (1ull << 56)
 struct port {
-	__u64 device; /* mtu << 32 | interface number; 0 = none */
+	__u64 device; /* flags << 56 | mtu << 32 | interface number; 0 = none */
 	__u64 mac;    /* first octet lowest */
 };
 

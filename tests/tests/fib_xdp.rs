@@ -5,6 +5,7 @@
 mod xdp_ground;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhop_tests::fib::namespace::{in_namespace, two_links};
 use anyhop_tests::fib::{Ground, Subject, conformance, suite};
@@ -63,4 +64,27 @@ fn xdp_lives_through_the_suite() {
         let ground = two_links();
         suite(&mut Pinned { bpffs, ground }, 200, 4);
     });
+}
+
+/// The compiler that built the committed objects: another one's code is as good and yet not the same.
+const CLANG: &str = "14.";
+
+#[test]
+fn the_committed_objects_are_what_the_sources_say() {
+    let skipped = |why: &str| eprintln!("\n*** the_committed_objects_are_what_the_sources_say: skipped: {why} ***\n");
+    let Ok(version) = Command::new("clang").arg("--version").output() else {
+        return skipped("needs clang 14 and llvm (Debian 12: apt-get install clang llvm)");
+    };
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    if !version.contains(&format!("version {CLANG}")) {
+        return skipped(&format!("the objects were built with clang {CLANG}x, this is {version}"));
+    }
+    let sources = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../fib-sync/xdp"));
+    let built = tempfile::tempdir().expect("a directory");
+    let output = Command::new("sh").arg(sources.join("build.sh")).arg(built.path()).output().expect("a shell");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for object in ["anyhop.bpf.o", "probe.bpf.o"] {
+        let [fresh, committed] = [built.path(), &sources].map(|dir| std::fs::read(dir.join(object)).expect(object));
+        assert!(fresh == committed, "{object} is not what its source says: run fib-sync/xdp/build.sh and commit");
+    }
 }

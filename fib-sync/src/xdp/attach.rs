@@ -98,7 +98,8 @@ impl Attachments {
     fn attach_and_set(&mut self, plane: &mut Plane, link: &Link, mac: Option<[u8; 6]>) -> Result<(), String> {
         let mac = mac.ok_or_else(|| format!("{} is no Ethernet interface: XDP cannot forward by it", link.name))?;
         // The port first: from its first packet on, the program knows where it came in.
-        plane.ports.set(link.index, mac, link.mtu, link.up)?;
+        let generic = self.links.get(&link.index).map(|attached| attached.how == How::Generic);
+        plane.ports.set(link.index, mac, link.mtu, link.up, generic)?;
         if !self.links.contains_key(&link.index) {
             match self.attach(link) {
                 Ok(attached) => {
@@ -106,6 +107,7 @@ impl Attachments {
                     if let Some(remark) = &attached.remark {
                         tracing::warn!(interface = link.name, "{remark}");
                     }
+                    plane.ports.set(link.index, mac, link.mtu, link.up, Some(attached.how == How::Generic))?;
                     self.links.insert(link.index, attached);
                 }
                 Err(why) => {

@@ -3,7 +3,7 @@
 use aya::maps::{MapData, PerCpuArray};
 
 /// The reasons in the order of `enum reason` in `fib-sync/xdp/anyhop.bpf.c`, with their names for people and metrics.
-pub const REASONS: [&str; 18] = [
+pub const REASONS: [&str; 19] = [
     "forwarded-ipv4",
     "forwarded-ipv6",
     "discarded",
@@ -21,6 +21,7 @@ pub const REASONS: [&str; 18] = [
     "malformed",
     "unknown-port",
     "redirect-failed",
+    "mixed-modes",
     "octets",
 ];
 

@@ -98,6 +98,8 @@ pub(super) const fn mac_word(mac: [u8; 6]) -> u64 {
 pub(super) const PORTS: usize = 256;
 /// Places that an interface number may take, from its remainder on.
 pub(super) const PORT_PROBES: usize = 4;
+/// In a port's first word: the program runs there in generic mode.
+pub(super) const PORT_GENERIC: u64 = 1 << 56;
 /// Words of a port: mtu and interface number, MAC address.
 pub(super) const PORT_WORDS: usize = 2;
 

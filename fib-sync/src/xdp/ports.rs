@@ -11,8 +11,11 @@ use rib::IfIndex;
 
 use super::area::Area;
 use super::hops::{LegKey, neighbor_octets};
-use super::layout::{PORT_PROBES, PORT_WORDS, PORTS, leg, mac_word};
+use super::layout::{PORT_GENERIC, PORT_PROBES, PORT_WORDS, PORTS, leg, mac_word};
 use super::sys;
+
+/// What has room in a port's word.
+const MTU_MAX: u32 = (1 << 24) - 1;
 
 /// A neighbor's key in its map: port, zero, address.
 type NeighborKey = [u32; 6];
@@ -82,10 +85,19 @@ impl Ports {
     }
 
     /// Tells the programs of a port: MTU and MAC address may change. The first time it takes a place, and packets may leave by it.
+    /// Whether the program runs in generic mode there may not be known yet: then it stays as an earlier process said, or is
+    /// taken for so.
     ///
     /// # Errors
     /// A sentence, if all places for its number are taken.
-    pub(super) fn set(&mut self, interface: IfIndex, mac: [u8; 6], mtu: u32, up: bool) -> Result<(), String> {
+    pub(super) fn set(
+        &mut self,
+        interface: IfIndex,
+        mac: [u8; 6],
+        mtu: u32,
+        up: bool,
+        generic: Option<bool>,
+    ) -> Result<(), String> {
         let place = match self.ports.get(&interface) {
             Some(port) => usize::from(port.place),
             None => {
@@ -101,7 +113,11 @@ impl Ports {
             }
         };
         self.area[place * PORT_WORDS + 1].store(mac_word(mac), Ordering::Release);
-        self.device(place).store(u64::from(mtu) << 32 | u64::from(interface.0), Ordering::Release);
+        let before = self.device(place).load(Ordering::Relaxed);
+        let before = if before as u32 == interface.0 { before & PORT_GENERIC } else { PORT_GENERIC };
+        let mode = generic.map_or(before, |generic| if generic { PORT_GENERIC } else { 0 });
+        let mtu = mtu.min(MTU_MAX);
+        self.device(place).store(mode | u64::from(mtu) << 32 | u64::from(interface.0), Ordering::Release);
         self.devices
             .set(place as u32, interface.0, None, 0)
             .map_err(|error| format!("cannot make interface number {} a target: {error}", interface.0))?;

@@ -35,9 +35,15 @@ pub(super) fn take_dump(shared: &Shared, events: Vec<Event>) -> Result<(), Strin
         let state = &mut *state;
         state.attachments.on_gone(&mut state.plane, gone);
     }
+    // Neighbors first: a port that is taken up finds those behind it, and no packet a leg without.
+    for event in &events {
+        if let Event::Neighbor { interface, addr, mac, stale } = event {
+            state.plane.ports.set_neighbor(*interface, *addr, *mac, *stale);
+        }
+    }
     let mut outcome = Ok(());
-    for event in events {
-        if let Err(why) = state.take(&event) {
+    for event in events.iter().filter(|event| !matches!(event, Event::Neighbor { .. })) {
+        if let Err(why) = state.take(event) {
             outcome = outcome.and(Err(why));
         }
     }

@@ -18,6 +18,7 @@ pub(crate) fn bpffs() -> PathBuf {
     at
 }
 
+#[allow(dead_code, reason = "the lab writes its configuration as text")]
 /// A configuration for tests: small maps, pinned in `bpffs`.
 pub(crate) fn config(bpffs: &std::path::Path, interfaces: &[&str]) -> XdpConfig {
     let mut config = XdpConfig {

@@ -1,0 +1,335 @@
+//! The daemon with XDP as its data plane, in namespaces, with real traffic. The kernel of the router does not forward here
+//! (`ip_forward=0`): whatever arrives was forwarded by the program.
+
+#![allow(clippy::disallowed_methods, reason = "real traffic takes real time")]
+
+#[path = "fib/xdp_ground.rs"]
+mod xdp_ground;
+
+use std::time::Duration;
+
+use anyhop_tests::lab::{Anyhop, Lab, Node, lab, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Left host, router, right host; the hosts have two links to the router each on the right side for ECMP.
+struct Triangle {
+    _lab: Lab,
+    left: Node,
+    router: Node,
+    right: Node,
+    pin: String,
+}
+
+/// Frames forwarded natively carry no half-done checksums and reach a veth only where GRO is on.
+fn ready(node: &Node, interface: &str) {
+    node.sh(&format!("ethtool -K {interface} tx off gro on >/dev/null"));
+}
+
+fn triangle(test: &str) -> Option<Triangle> {
+    let mut lab = lab(test)?;
+    let pin = xdp_ground::bpffs().join("anyhop").display().to_string();
+    let [left, router, right] = ["left", "router", "right"].map(|name| lab.node(name));
+    lab.link((&left, "eth0", "10.1.0.2/24 fd01::2/64"), (&router, "l0", "10.1.0.1/24 fd01::1/64"));
+    lab.link((&right, "eth0", "10.2.0.2/24 fd02::2/64"), (&router, "r0", "10.2.0.1/24 fd02::1/64"));
+    lab.link((&right, "eth1", "10.3.0.2/24 fd03::2/64"), (&router, "r1", "10.3.0.1/24 fd03::1/64"));
+    // Targets beyond the connected nets.
+    right.ip("addr add 192.0.2.1/24 dev lo");
+    right.ip("addr add 2001:db8::1/48 dev lo nodad");
+    left.ip("route add default via 10.1.0.1");
+    left.ip("-6 route add default via fd01::1");
+    right.ip("route add default via 10.2.0.1");
+    right.ip("-6 route add default via fd02::1");
+    for key in ["all", "default", "eth0", "eth1"] {
+        right.sysctl(&format!("net.ipv4.conf.{key}.rp_filter"), "0");
+    }
+    router.sysctl("net.ipv4.ip_forward", "0");
+    router.sysctl("net.ipv6.conf.all.forwarding", "0");
+    ready(&left, "eth0");
+    ready(&right, "eth0");
+    ready(&right, "eth1");
+    Some(Triangle { _lab: lab, left, router, right, pin })
+}
+
+impl Triangle {
+    fn config(&self, more: &str) -> String {
+        format!(
+            "[node]\nasn = 64500\nrouter_id = \"10.1.0.1\"\n\
+             [fib]\nbackends = [\"kernel\", \"xdp\"]\n\
+             [fib.xdp]\ninterfaces = [\"l0\", \"r0\", \"r1\"]\npin = \"{}\"\n\
+             limits = {{ ipv4_routes = 20000, ipv6_routes = 20000, ipv4_groups = 256, ipv6_groups = 2048, next_hops = 1024 }}\n{more}",
+            self.pin
+        )
+    }
+
+    /// Starts the daemon, and waits until the data plane holds all that it should and knows who is there.
+    fn start(&self, more: &str) -> Anyhop {
+        let anyhop = Anyhop::start(&self.router, &self.config(more));
+        self.settled(&anyhop);
+        anyhop
+    }
+
+    fn settled(&self, anyhop: &Anyhop) {
+        wait_for("the XDP data plane to hold what it should", || {
+            let xdp = xdp(anyhop);
+            let number = |key: &str| xdp[key].as_u64().unwrap_or(0);
+            let whole = number("desired") >= 6 && number("installed") == number("desired");
+            if whole { Ok(()) } else { Err(xdp.to_string()) }
+        });
+    }
+
+    fn acquaint_some(&self, left: &[&str], right: &[&str]) {
+        for (node, to) in [(&self.left, left), (&self.right, right)] {
+            for to in to {
+                wait_for("the router to answer", || {
+                    if node.succeeds(&format!("ping -c 1 -W 1 {to}")) { Ok(()) } else { Err((*to).to_owned()) }
+                });
+            }
+        }
+    }
+
+    /// The first packets to a host whose address is not known yet are the kernel's, which drops them here.
+    fn acquaint(&self) {
+        self.acquaint_some(&["10.1.0.1", "fd01::1"], &["10.2.0.1", "fd02::1", "10.3.0.1", "fd03::1"]);
+    }
+}
+
+/// What `anyhop show fib` says of the data plane.
+fn xdp(anyhop: &Anyhop) -> Value {
+    let said = anyhop.ask(&["show", "fib"]);
+    let backends = said["backends"].as_array().expect("data planes");
+    backends.iter().find(|backend| backend["name"] == "xdp").expect("xdp").clone()
+}
+
+fn counted(anyhop: &Anyhop, reason: &str) -> u64 {
+    xdp(anyhop)["counters"][reason].as_u64().expect("a counter")
+}
+
+fn reaches(from: &Node, to: &str) {
+    wait_for("a ping to pass", || {
+        let output = from.command("ping").args(["-c", "2", "-i", "0.1", "-W", "1", to]).output().expect("ping");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return Err(said);
+        }
+        assert!(said.contains("ttl=63"), "one router lies between: {said}");
+        Ok(())
+    });
+}
+
+/// Sends 4 MB by TCP and compares what came with what was sent.
+fn transfers(from: &Node, to: &Node, addr: &str) {
+    let family = if addr.contains(':') { "AF_INET6" } else { "AF_INET" };
+    let server = format!(
+        "import socket,hashlib\ns=socket.socket(socket.{family});s.setsockopt(1,2,1);s.bind(('{addr}',7777));s.listen()\n\
+         print('ready',flush=True)\nc,_=s.accept();h=hashlib.sha256();n=0\n\
+         while True:\n  d=c.recv(65536)\n  if not d: break\n  h.update(d);n+=len(d)\nprint(n,h.hexdigest(),flush=True)\n"
+    );
+    let client = format!(
+        "import socket,hashlib,random\nd=random.Random(7).randbytes(4000000)\ns=socket.socket(socket.{family})\n\
+         s.settimeout(20);s.connect(('{addr}',7777));s.sendall(d);s.close();print(len(d),hashlib.sha256(d).hexdigest())\n"
+    );
+    let name = format!("tcp-{}", addr.replace(':', "_"));
+    let mut receiving = to.spawn(&name, to.command("python3").args(["-c", &server]));
+    wait_for("the server", || if receiving.log().contains("ready") { Ok(()) } else { Err(receiving.log()) });
+    let output = from.command("python3").args(["-c", &client]).output().expect("python");
+    let sent = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(receiving.wait(Duration::from_secs(30)).success());
+    assert_eq!(receiving.log().lines().last(), Some(sent.as_str()));
+}
+
+const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\"]\n\
+                       [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\"]\n";
+
+#[test]
+fn xdp_forwards_pings_and_tcp_both_ways_for_the_daemon() {
+    let Some(lab) = triangle("xdp_forwards_pings_and_tcp_both_ways_for_the_daemon") else { return };
+    let anyhop = lab.start(TARGETS);
+    for port in xdp(&anyhop)["ports"].as_array().expect("ports") {
+        assert_eq!((port["mode"].as_str(), port["remark"].as_str()), (Some("native"), None), "{port}");
+    }
+    lab.acquaint();
+    let before = (counted(&anyhop, "forwarded-ipv4"), counted(&anyhop, "forwarded-ipv6"));
+    for to in ["10.2.0.2", "192.0.2.1", "fd02::2", "2001:db8::1"] {
+        reaches(&lab.left, to);
+    }
+    for to in ["10.1.0.2", "fd01::2"] {
+        reaches(&lab.right, to);
+    }
+    transfers(&lab.left, &lab.right, "192.0.2.1");
+    transfers(&lab.right, &lab.left, "10.1.0.2");
+    transfers(&lab.left, &lab.right, "2001:db8::1");
+    transfers(&lab.right, &lab.left, "fd01::2");
+    assert!(counted(&anyhop, "forwarded-ipv4") > before.0 + 4000, "8 MB in frames of 1,500 octets");
+    assert!(counted(&anyhop, "forwarded-ipv6") > before.1 + 4000);
+    // The router's own address is the kernel's.
+    let local = counted(&anyhop, "to-local");
+    lab.left.sh("ping -c 3 -i 0.1 10.2.0.1");
+    assert!(counted(&anyhop, "to-local") >= local + 3);
+}
+
+#[test]
+fn xdp_in_generic_mode_forwards_too() {
+    let Some(lab) = triangle("xdp_in_generic_mode_forwards_too") else { return };
+    let config = lab.config(TARGETS).replace("[fib.xdp]", "[fib.xdp]\nmode = \"generic\"\ntable = \"lpm_trie\"");
+    let anyhop = Anyhop::start(&lab.router, &config);
+    lab.settled(&anyhop);
+    lab.acquaint();
+    assert_eq!(xdp(&anyhop)["ports"][0]["mode"], "generic");
+    for to in ["192.0.2.1", "2001:db8::1"] {
+        reaches(&lab.left, to);
+    }
+    transfers(&lab.left, &lab.right, "192.0.2.1");
+}
+
+#[test]
+fn xdp_falls_back_to_generic_only_where_it_may_and_says_so() {
+    let Some(lab) = triangle("xdp_falls_back_to_generic_only_where_it_may_and_says_so") else { return };
+    // A bridge's driver has no XDP.
+    lab.router.sh(
+        "ip addr del 10.3.0.1/24 dev r1; ip link add br0 type bridge; ip link set br0 up; ip link set r1 master br0",
+    );
+    lab.router.ip("addr add 10.3.0.1/24 dev br0");
+    let native = lab.config("").replace("\"r1\"", "\"br0\"");
+    let mut refused = Anyhop::launch(&lab.router, "refused", &native);
+    assert!(!refused.process.wait(Duration::from_secs(30)).success());
+    let log = refused.process.log();
+    assert!(
+        log.contains("br0") && log.contains("fib.xdp.mode = \\\"auto\\\"") || log.contains("fib.xdp.mode = \"auto\""),
+        "{log}"
+    );
+    let anyhop = Anyhop::start(&lab.router, &native.replace("[fib.xdp]", "[fib.xdp]\nmode = \"auto\""));
+    lab.settled(&anyhop);
+    let ports = xdp(&anyhop)["ports"].clone();
+    assert_eq!((&ports[0]["mode"], &ports[0]["remark"]), (&"native".into(), &Value::Null));
+    assert_eq!(ports[2]["mode"], "generic");
+    assert!(ports[2]["remark"].as_str().is_some_and(|remark| remark.contains("no native XDP")), "{ports}");
+    lab.acquaint_some(&["10.1.0.1"], &["10.3.0.1"]);
+    // What came in natively cannot leave by a driver without XDP: the kernel forwards it. The way back is XDP's.
+    lab.router.forward();
+    let before = (counted(&anyhop, "mixed-modes"), counted(&anyhop, "forwarded-ipv4"));
+    reaches(&lab.left, "10.3.0.2");
+    assert!(counted(&anyhop, "mixed-modes") > before.0 && counted(&anyhop, "forwarded-ipv4") > before.1);
+}
+
+#[test]
+fn flows_spread_over_equal_ways_and_move_when_a_link_falls() {
+    let Some(lab) = triangle("flows_spread_over_equal_ways_and_move_when_a_link_falls") else { return };
+    let anyhop = lab.start(
+        "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\", \"10.3.0.2\"]\n\
+         [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\", \"fd03::2\"]\n",
+    );
+    lab.acquaint();
+    let came = || {
+        ["eth0", "eth1"].map(|port| -> u64 {
+            let text = lab.right.ip(&format!("-s -j link show {port}"));
+            let json: Value = serde_json::from_str(&text).expect("JSON");
+            json[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
+        })
+    };
+    let spray = |family: &str, to: &str| {
+        let script = format!(
+            "import socket\nfor p in range(600):\n  s=socket.socket(socket.{family},2);s.bind(('',20000+p))\n  \
+             [s.sendto(b'x'*64,('{to}',9)) for _ in range(2)]\n  s.close()\n"
+        );
+        lab.left.command("python3").args(["-c", &script]).status().expect("python").success()
+    };
+    for (family, to) in [("AF_INET", "192.0.2.1"), ("AF_INET6", "2001:db8::1")] {
+        // The first flow of a family may find the host's neighbor unknown.
+        assert!(spray(family, to));
+        let before = came();
+        assert!(spray(family, to));
+        wait_for("1,200 packets", || {
+            let [first, second] = [came()[0] - before[0], came()[1] - before[1]];
+            let even = first >= 400 && second >= 400 && first + second >= 1200;
+            if even { Ok(()) } else { Err(format!("{first} by one way and {second} by the other")) }
+        });
+    }
+    // One way falls: every flow takes the other.
+    lab.right.ip("link set eth0 down");
+    wait_for("all flows by r1", || {
+        let before = came()[1];
+        assert!(spray("AF_INET", "192.0.2.1"));
+        let got = came()[1] - before;
+        if got >= 1200 { Ok(()) } else { Err(format!("{got} of 1,200")) }
+    });
+    drop(anyhop);
+}
+
+#[test]
+fn what_xdp_may_not_do_the_kernel_does() {
+    let Some(lab) = triangle("what_xdp_may_not_do_the_kernel_does") else { return };
+    lab.router.forward();
+    let anyhop = lab.start(&format!("{TARGETS}[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"10.2.0.77\"]\n"));
+    lab.acquaint();
+    reaches(&lab.left, "192.0.2.1");
+    reaches(&lab.left, "2001:db8::1");
+    let says = |arguments: &str| {
+        let output = lab.left.sh(&format!("ping -c 2 -i 0.2 -W 1 {arguments} 2>&1 || true"));
+        output.to_lowercase()
+    };
+    let rises = |reason: &str, what: &mut dyn FnMut()| {
+        let before = counted(&anyhop, reason);
+        what();
+        let after = counted(&anyhop, reason);
+        assert!(after > before, "{reason}: {before} -> {after}");
+    };
+    // RFC 1812 section 5.3.1, RFC 4443 section 3.3.
+    rises("ttl", &mut || assert!(says("-t 1 192.0.2.1").contains("time to live exceeded")));
+    rises("ttl", &mut || assert!(says("-t 1 2001:db8::1").contains("time exceeded: hop limit")));
+    // RFC 1191, RFC 8201, and fragments for those who allow them.
+    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
+        node.ip(&format!("link set {interface} mtu 1400"));
+    }
+    wait_for("the MTU", || {
+        let said = says("-M do -s 1440 192.0.2.1");
+        if said.contains("mtu = 1400") || said.contains("mtu=1400") { Ok(()) } else { Err(said) }
+    });
+    rises("mtu", &mut || assert!(says("-M do -s 1440 2001:db8::1").contains("mtu")));
+    lab.left.sh("ip route flush cache");
+    rises("mtu", &mut || assert!(says("-M dont -s 1440 192.0.2.1").contains(" 0% packet loss")));
+    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
+        node.ip(&format!("link set {interface} mtu 1500"));
+    }
+    // A fragment is the kernel's.
+    rises("fragment", &mut || assert!(says("-M dont -s 3000 192.0.2.1").contains(" 0% packet loss")));
+    // Options too.
+    rises("options", &mut || assert!(says("-R 192.0.2.1").contains(" 0% packet loss")));
+    // A gateway that is not there: the kernel asks, and tells the sender in the end.
+    rises("unresolved", &mut || {
+        let said = lab.left.sh("ping -c 5 -W 2 198.51.100.1 2>&1 || true");
+        assert!(said.contains("Destination Host Unreachable"), "{said}");
+    });
+}
+
+#[test]
+fn the_death_of_the_daemon_loses_no_packet_and_the_next_takes_over() {
+    let Some(lab) = triangle("the_death_of_the_daemon_loses_no_packet_and_the_next_takes_over") else { return };
+    let mut anyhop = lab.start(TARGETS);
+    lab.acquaint();
+    reaches(&lab.left, "192.0.2.1");
+    let script = "exec ping -i 0.005 -c 4000 -q 192.0.2.1";
+    let mut ping = lab.left.spawn("ping", lab.left.command("sh").args(["-c", script]));
+    let forwarded = counted(&anyhop, "forwarded-ipv4");
+    std::thread::sleep(Duration::from_secs(1));
+    anyhop.process.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(ping.is_running());
+    let mut next = Anyhop::start_named(&lab.router, "next", &lab.config(TARGETS));
+    lab.settled(&next);
+    assert!(next.process.log().contains("XDP tables of an earlier run taken up"), "{}", next.process.log());
+    std::thread::sleep(Duration::from_secs(1));
+    ping.signal(Signal::SIGINT);
+    ping.wait(Duration::from_secs(30));
+    let log = ping.log();
+    assert!(log.contains(" 0% packet loss"), "{log}");
+    // The counters lie in the maps, so they go on counting.
+    assert!(counted(&next, "forwarded-ipv4") > forwarded + 400);
+    // A clean stop takes everything away, programs and pins.
+    next.process.signal(Signal::SIGTERM);
+    assert!(next.process.wait(Duration::from_secs(20)).success());
+    let links = lab.router.sh("ip -d link show l0; ip -d link show r0");
+    assert!(!links.contains("xdp"), "{links}");
+    assert!(!std::path::Path::new(&lab.pin).exists(), "the pins are gone");
+}
