@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use rib::{AddressFamily, Forwarding, NextHop, ResolvedLeg, Source, WalkQuery};
 
 use super::World;
+use super::internet::Relation;
 use super::node::Node;
 use super::oracle::{self, Choice};
 use super::plan::Peer;
@@ -31,6 +32,7 @@ impl World {
         let mut wrong = String::new();
         for node in self.nodes.iter().filter(|node| node.machines.is_some()) {
             let heard = self.check_conversations(node);
+            self.check_valleys(node, &heard);
             match self.check_choices(node, &chosen, &heard) {
                 Ok(choices) => self.check_rib(node, &choices),
                 Err(what) => wrong += &what,
@@ -117,6 +119,32 @@ impl World {
             all.push((peer, heard));
         }
         all
+    }
+
+    /// Nobody accepts what came down from a provider, or across from a peer, and then went up or across (RFC 7908 §3, types 1 to 4).
+    fn check_valleys(&self, node: &Node, heard: &[(&Peer, Vec<PathView>)]) {
+        if self.relations.is_empty() {
+            return;
+        }
+        for view in heard.iter().flat_map(|(_, views)| views).filter(|view| view.imported.is_some()) {
+            let mut way: Vec<u32> =
+                view.attributes.as_path.segments.iter().flat_map(|part| part.asns.to_vec()).collect();
+            way.insert(0, node.asn);
+            way.dedup();
+            let mut falling = false;
+            for pair in way.windows(2).rev() {
+                let relation = self.relations.get(&(pair[1], pair[0]));
+                let rises = match relation {
+                    Some(Relation::Customer) => false,
+                    Some(Relation::Equal | Relation::Provider) => true,
+                    None => self.fail(&format!("{} holds {} by {way:?}: no such sessions", node.name, view.prefix)),
+                };
+                if falling && rises {
+                    self.fail(&format!("{} holds {} by {way:?}, a route leak at {}", node.name, view.prefix, pair[1]));
+                }
+                falling |= relation != Some(&Relation::Provider);
+            }
+        }
     }
 
     /// The speaker has chosen what the oracle says, and nothing else.
@@ -389,10 +417,20 @@ enum Strange {
 impl Choice {
     fn describe(&self) -> String {
         let oracle::Path {
-            from, as_path, origin, next_hop, med, local_pref, communities, originator, clusters, ..
+            from,
+            as_path,
+            origin,
+            next_hop,
+            med,
+            local_pref,
+            communities,
+            originator,
+            clusters,
+            otc,
+            ..
         } = &self.best;
         format!(
-            "from {from:?} path {as_path:?} origin {origin} via {next_hop:?} med {med:?} pref {local_pref:?} {communities:x?} {originator:?} {clusters:?}"
+            "from {from:?} path {as_path:?} origin {origin} via {next_hop:?} med {med:?} pref {local_pref:?} {communities:x?} {originator:?} {clusters:?} otc {otc:?}"
         )
     }
 }
@@ -403,9 +441,9 @@ fn describe(from: IpAddr, path: &PathAttributes) -> String {
     let communities: BTreeSet<u32> = path.communities.iter().copied().collect();
     let (from, next_hop) = (Some(from), Some(path.next_hop.addr()));
     let (med, local_pref, originator) = (path.med, path.local_pref, path.originator_id);
-    let (origin, clusters) = (path.origin as u8, path.cluster_list.to_vec());
+    let (origin, clusters, otc) = (path.origin as u8, path.cluster_list.to_vec(), path.only_to_customer);
     format!(
-        "from {from:?} path {as_path:?} origin {origin} via {next_hop:?} med {med:?} pref {local_pref:?} {communities:x?} {originator:?} {clusters:?}"
+        "from {from:?} path {as_path:?} origin {origin} via {next_hop:?} med {med:?} pref {local_pref:?} {communities:x?} {originator:?} {clusters:?} otc {otc:?}"
     )
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bgpd::config::AdjInKeep;
+use bgpd::config::{AdjInKeep, MaxPrefix};
 use bgpd::speaker::message::{Command, Input, LocalRoute, NeighborKey};
 use bgpd::wire::attr::Origin;
 use ipnet::IpNet;
@@ -68,6 +68,7 @@ impl World {
             }
         }
         for node in 0..self.nodes.len() {
+            self.relieve(node);
             self.nodes[node].read_rate = None;
             if self.nodes[node].machines.is_none() && self.rng.u8(0..100) < percent {
                 let name = self.nodes[node].name.clone();
@@ -75,6 +76,26 @@ impl World {
             }
         }
         self
+    }
+
+    /// Limits are lifted, and no session stays drained for which that leaves more than one outcome.
+    fn relieve(&mut self, node: usize) {
+        if self.nodes[node].peers.iter().any(|peer| peer.max_prefix.is_some()) {
+            self.nodes[node].peers.iter_mut().for_each(|peer| peer.max_prefix = None);
+            self.reconfigure(node, &["no limits".to_owned()]);
+        }
+        let name = self.nodes[node].name.clone();
+        for at in 0..self.nodes[node].peers.len() {
+            let peer = &mut self.nodes[node].peers[at];
+            if !peer.drained || peer.drains {
+                continue;
+            }
+            let (neighbor, enabled) = (NeighborKey::from(peer.remote), peer.is_wanted());
+            (peer.operator, peer.drained) = (Some(enabled), false);
+            self.record((node, neighbor.clone()), || format!("{name}: {neighbor} is drained no longer"));
+            let command = Command::SetEnabled { neighbor, enabled, message: String::new() };
+            self.tell(&name, Input::Command(command));
+        }
     }
 
     /// Nobody announces anything any more.
@@ -194,7 +215,7 @@ impl World {
             return;
         }
         let at = self.rng.usize(0..count);
-        let which = self.rng.u8(0..8);
+        let which = self.rng.u8(0..11);
         let peer = &mut self.nodes[node].peers[at];
         let neighbor = NeighborKey::from(peer.remote);
         if !peer.configured {
@@ -204,9 +225,14 @@ impl World {
             0 | 1 => Command::SoftIn { neighbor: neighbor.clone() },
             2 | 3 => Command::SoftOut { neighbor: neighbor.clone() },
             4 | 5 => Command::Reset { neighbor: neighbor.clone() },
+            6 => Command::PathDown { neighbor: neighbor.clone() },
+            7 | 8 => {
+                peer.drained = true;
+                Command::Drain { neighbor: neighbor.clone() }
+            }
             _ => {
                 let enabled = !peer.is_wanted();
-                peer.operator = Some(enabled);
+                (peer.operator, peer.drained) = (Some(enabled), false);
                 Command::SetEnabled { neighbor: neighbor.clone(), enabled, message: "maintenance".into() }
             }
         };
@@ -222,15 +248,30 @@ impl World {
             return;
         }
         let mut words = Vec::new();
+        let before = self.nodes[node].peers.clone();
         for _ in 0..self.rng.usize(1..4) {
             let at = self.rng.usize(0..count);
             words.push(self.change_peer(node, at));
         }
+        for (peer, before) in self.nodes[node].peers.iter_mut().zip(&before) {
+            // What an operator said counts until the configuration says something new.
+            if peer.enabled != before.enabled {
+                peer.operator = None;
+            }
+            if peer.configured != before.configured {
+                (peer.operator, peer.drained) = (None, false);
+            }
+        }
         if self.rng.u8(0..8) == 0 {
             self.nodes[node].multipath = [self.rng.u16(1..5), self.rng.u16(1..5)];
         }
+        self.reconfigure(node, &words);
+    }
+
+    /// The router is told its configuration as it is now.
+    fn reconfigure(&mut self, node: usize, words: &[String]) {
         let name = self.nodes[node].name.clone();
-        self.record((node, &words), || format!("{name}: reload: {words:?}"));
+        self.record((node, words), || format!("{name}: reload: {words:?}"));
         let config = self.nodes[node].config(self.nodes[node].seed);
         if self.nodes[node].machines.is_some() {
             self.tell(&name, Input::Configure(Box::new(config)));
@@ -242,7 +283,7 @@ impl World {
         let rng = &mut self.rng;
         let peer = &mut self.nodes[node].peers[at];
         let external = peer.asn != asn;
-        match rng.u8(0..14) {
+        match rng.u8(0..15) {
             0..=5 if external => {
                 // What neighbors are to each other stays, and with it the one outcome.
                 let fresh = random_rules(rng, false);
@@ -262,8 +303,6 @@ impl World {
             10 => peer.extended_messages = !peer.extended_messages,
             11 => {
                 peer.enabled = !peer.enabled;
-                // What an operator said counts until the configuration says something new.
-                peer.operator = None;
             }
             12 if peer.families.len() > 1 => {
                 let gone = if rng.bool() { AddressFamily::Ipv4 } else { AddressFamily::Ipv6 };
@@ -271,7 +310,11 @@ impl World {
             }
             13 => {
                 peer.configured = !peer.configured;
-                peer.operator = None;
+            }
+            14 => {
+                let limit = rng.u32(1..4);
+                let restart = rng.bool().then(|| Duration::from_secs(rng.u64(1..20)));
+                peer.max_prefix = Some(MaxPrefix { limit, warn: rng.u32(1..=limit), restart });
             }
             _ => peer.passive = false,
         }

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use bgpd::config::AdjInKeep;
+use bgpd::config::{AdjInKeep, GracefulRestart, Role};
 use rib::AddressFamily;
 
 use super::World;
@@ -17,9 +18,12 @@ use super::plan::{Filter, MARKS, NO_EXPORT, Peer, Rules};
 
 /// What the second AS of a pair is to the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Relation {
+pub enum Relation {
+    /// Pays the first.
     Customer,
+    /// Neither pays.
     Equal,
+    /// Is paid by the first.
     Provider,
 }
 
@@ -34,6 +38,15 @@ impl Relation {
 
     fn mark(self) -> u32 {
         MARKS[self as usize]
+    }
+
+    /// Our role towards such an AS (RFC 9234).
+    const fn role(self) -> Role {
+        match self {
+            Self::Customer => Role::Provider,
+            Self::Equal => Role::Peer,
+            Self::Provider => Role::Customer,
+        }
     }
 }
 
@@ -64,6 +77,8 @@ struct Builder {
     systems: Vec<System>,
     dual: bool,
     relations: bool,
+    /// Every external session has its roles, so that policies may forget to keep routes from those they are not for.
+    roles: bool,
 }
 
 /// An internet of 3 to 30 routers.
@@ -78,7 +93,8 @@ pub fn random_internet(seed: u64) -> World {
     let names = (0..count).map(|index| format!("r{index}"));
     let world = names.fold(World::seeded(seed), |world, name| world.node(&name));
     let (dual, relations) = (rng.u8(0..10) < 6, rng.u8(0..10) < 7);
-    let mut builder = Builder { world, rng, systems: Vec::new(), dual, relations };
+    let roles = relations && rng.u8(0..10) < 4;
+    let mut builder = Builder { world, rng, systems: Vec::new(), dual, relations, roles };
     builder.draw_routers();
     for system in 0..builder.systems.len() {
         builder.draw_interior(system);
@@ -209,6 +225,7 @@ impl Builder {
                 let Some(peer) = self.world.nodes[node].peers.last_mut() else { continue };
                 peer.extended_messages = extended;
                 peer.passive = passive == end;
+                peer.graceful_restart = random_graceful_restart(&mut self.rng);
                 if matches!(families, Families::Shared | Families::SharedOverIpv6) {
                     peer.families = vec![AddressFamily::Ipv4, AddressFamily::Ipv6];
                 }
@@ -244,6 +261,10 @@ impl Builder {
         }
         let takes_med: Vec<bool> = (0..count).map(|system| self.takes_med(system)).collect();
         self.world.meds = takes_med.iter().all(|takes| *takes);
+        for (_, [a, b], relation) in cables.iter().filter(|_| self.relations) {
+            let (a, b) = (self.systems[*a].asn, self.systems[*b].asn);
+            self.world.relations.extend([((a, b), *relation), ((b, a), relation.reverse())]);
+        }
         for (cable, systems, relation) in cables {
             self.draw_external_sessions(cable, systems, relation, &takes_med);
         }
@@ -275,11 +296,16 @@ impl Builder {
         // What the AS at the other end is to this one.
         let other_is = [relation, relation.reverse()];
         let mut rng = self.rng.fork();
-        let relations = self.relations;
+        let (relations, roles) = (self.relations, self.roles);
         self.add_sessions(cable, families, |peer, end| {
             let to_is_provider_like = other_is[end] != Relation::Customer;
             let mut export = random_rules(&mut rng, takes_med[systems[1 - end]]);
-            if relations && to_is_provider_like {
+            if roles || relations && rng.u8(0..100) < 25 {
+                peer.role = Some(other_is[end].role());
+            }
+            peer.drains = relations && to_is_provider_like;
+            let forgets = roles && rng.bool();
+            if relations && to_is_provider_like && !forgets {
                 export.deny_marks = vec![Relation::Equal.mark(), Relation::Provider.mark()];
             }
             let mut import = Rules::default();
@@ -309,6 +335,15 @@ fn filter(rng: &mut fastrand::Rng, rules: Rules) -> Filter {
         0..4 => Filter::Unset,
         _ if rules == Rules::default() => Filter::Accept,
         _ => Filter::Rules(rules),
+    }
+}
+
+fn random_graceful_restart(rng: &mut fastrand::Rng) -> GracefulRestart {
+    GracefulRestart {
+        helper: rng.u8(0..100) < 85,
+        restarting: rng.bool(),
+        restart_time: Duration::from_secs(rng.u64(1..=12)),
+        long_lived: (rng.u8(0..100) < 40).then(|| Duration::from_secs(rng.u64(3..60))),
     }
 }
 

@@ -102,6 +102,8 @@ pub struct Node {
     pub conns: BTreeMap<ConnId, (TcpId, Side)>,
     /// Connections accepted in this life.
     pub accepted: u64,
+    /// Its data plane has been forwarding since its last life: it says so when it comes back (RFC 4724 §4.1).
+    pub forwarding: bool,
     /// When it is to be woken, if a wake is scheduled.
     pub wake_at: Option<Duration>,
     /// Routes given to the RIB, and sessions gained or lost: anything that is not keeping alive.
@@ -135,6 +137,7 @@ impl Node {
             machines: None,
             conns: BTreeMap::new(),
             accepted: 0,
+            forwarding: false,
             wake_at: None,
             activity: 0,
             read_rate: None,
@@ -151,6 +154,7 @@ impl Node {
             multipath_relax: true,
             policies: Arc::new(plan::policies(&self.peers)),
             neighbors: self.peers.iter().filter(|peer| peer.configured).map(Peer::config).collect(),
+            restarting: self.forwarding && self.peers.iter().any(|peer| peer.graceful_restart.restarting),
             seed,
             ..SpeakerConfig::new(self.asn, self.router_id)
         }

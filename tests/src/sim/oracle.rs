@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use bgpd::config::Role;
 use ipnet::IpNet;
 use rib::{AddressFamily, Protocol};
 
 use super::World;
-use super::plan::{Filter, MARKS, NO_ADVERTISE, NO_EXPORT, Peer, Rules};
+use super::plan::{Filter, GRACEFUL_SHUTDOWN, MARKS, NO_ADVERTISE, NO_EXPORT, Peer, Rules};
 
 /// LOCAL_PREF of a route that says nothing.
 const LOCAL_PREF: u32 = 100;
@@ -36,6 +37,8 @@ pub struct Path {
     pub originator: Option<Ipv4Addr>,
     /// CLUSTER_LIST.
     pub clusters: Vec<Ipv4Addr>,
+    /// ONLY_TO_CUSTOMER.
+    pub otc: Option<u32>,
     internal: bool,
     client: bool,
     /// A route of its own that is a service.
@@ -135,6 +138,7 @@ impl Network<'_> {
                 communities: own.communities.iter().copied().collect(),
                 originator: None,
                 clusters: Vec::new(),
+                otc: None,
                 internal: false,
                 client: false,
                 service: own.protocol == Protocol::Service,
@@ -175,6 +179,10 @@ impl Network<'_> {
         if !external && !own && path.internal && !path.client && !session.client {
             return None;
         }
+        // RFC 9234 §5: what is only for customers is not for anybody else.
+        if session.role.is_some_and(|role| !is_above(role)) && path.otc.is_some() {
+            return None;
+        }
         let mut told = path.clone();
         if external && !own {
             told.med = None;
@@ -183,6 +191,14 @@ impl Network<'_> {
             Filter::Unset if external && !(own && path.service) => return None,
             Filter::Unset | Filter::Accept => {}
             Filter::Rules(rules) => told = apply(rules, told, prefix, router.asn)?,
+        }
+        // RFC 8326 §4.2.
+        if session.drained {
+            told.communities.insert(GRACEFUL_SHUTDOWN);
+            told.local_pref = Some(0);
+        }
+        if session.role.is_some_and(|role| role != Role::Customer) {
+            told.otc.get_or_insert(router.asn);
         }
         // RFC 8950 §4: over IPv6, the session's own address for both families.
         let ours = match prefix {
@@ -228,11 +244,24 @@ impl Network<'_> {
         told.service = false;
         told.prepend = 0;
         told.router_id = self.world.nodes[session.node].router_id;
-        match &session.import {
-            Filter::Unset if external => None,
-            Filter::Unset | Filter::Accept => Some(told),
-            Filter::Rules(rules) => apply(rules, told, prefix, router.asn),
+        match (session.role, told.otc) {
+            (Some(Role::Provider), Some(_)) => return None,
+            (Some(Role::Peer), Some(otc)) if otc != session.asn => return None,
+            (Some(Role::Customer | Role::Peer), None) => told.otc = Some(session.asn),
+            _ => {}
         }
+        if external && told.communities.contains(&GRACEFUL_SHUTDOWN) {
+            told.local_pref = Some(0);
+        }
+        let mut imported = match &session.import {
+            Filter::Unset if external => return None,
+            Filter::Unset | Filter::Accept => told,
+            Filter::Rules(rules) => apply(rules, told, prefix, router.asn)?,
+        };
+        if session.drained {
+            imported.local_pref = Some(0);
+        }
+        Some(imported)
     }
 
     /// The cost of a next hop: a port's network costs nothing, interior routing says the rest.
@@ -249,6 +278,11 @@ impl Network<'_> {
         self.metrics[node].insert(next_hop, metric.unwrap_or(u32::MAX));
         metric
     }
+}
+
+/// We are the provider of somebody in our role.
+fn is_above(role: Role) -> bool {
+    role == Role::Provider
 }
 
 fn apply(rules: &Rules, mut path: Path, prefix: IpNet, asn: u32) -> Option<Path> {

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bgpd::config::{AdjInKeep, NeighborConfig, PolicyRef, RemoteAs};
+use bgpd::config::{AdjInKeep, GracefulRestart, MaxPrefix, NeighborConfig, PolicyRef, RemoteAs, Role};
 use bgpd::policy::{Action, Community, CommunityPattern, Match, Policy, PolicySet, PrefixPattern, Prepend, Rule, Set};
 use ipnet::IpNet;
 use rib::AddressFamily;
@@ -19,6 +19,9 @@ pub const MARKS: [u32; 3] = [0xFDE8_0001, 0xFDE8_0002, 0xFDE8_0003];
 
 /// NO_EXPORT (RFC 1997).
 pub const NO_EXPORT: u32 = 0xFFFF_FF01;
+
+/// GRACEFUL_SHUTDOWN (RFC 8326).
+pub const GRACEFUL_SHUTDOWN: u32 = 0xFFFF_0000;
 
 /// NO_ADVERTISE (RFC 1997).
 pub const NO_ADVERTISE: u32 = 0xFFFF_FF02;
@@ -82,6 +85,16 @@ pub struct Peer {
     pub extended_messages: bool,
     /// We never dial.
     pub passive: bool,
+    /// What is kept over restarts (RFC 4724, RFC 9494).
+    pub graceful_restart: GracefulRestart,
+    /// Our role (RFC 9234).
+    pub role: Option<Role>,
+    /// How much the other router may say.
+    pub max_prefix: Option<MaxPrefix>,
+    /// An operator moves traffic away from it (RFC 8326).
+    pub drained: bool,
+    /// It may stay so without harm to the one outcome.
+    pub drains: bool,
     /// Our configuration has this neighbor.
     pub configured: bool,
     /// Administratively up, by configuration.
@@ -108,6 +121,11 @@ impl Peer {
             adj_in: AdjInKeep::All,
             extended_messages: true,
             passive: false,
+            graceful_restart: GracefulRestart::default(),
+            role: None,
+            max_prefix: None,
+            drained: false,
+            drains: false,
             configured: true,
             enabled: true,
             operator: None,
@@ -135,6 +153,9 @@ impl Peer {
             next_hop_self: self.next_hop_self,
             extended_messages: self.extended_messages,
             passive: self.passive,
+            graceful_restart: self.graceful_restart,
+            role: self.role,
+            max_prefix: self.max_prefix,
             enabled: self.enabled,
             ..NeighborConfig::new(self.remote, RemoteAs::Number(self.asn))
         }

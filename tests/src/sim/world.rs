@@ -1,6 +1,6 @@
 //! The network: routers, links, and the verbs of stories.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rib::{FibFault, IfIndex, Protocol};
 
 use super::clock::{Clock, Event};
+use super::internet::Relation;
 use super::node::{Node, Port};
 use super::plan::Peer;
 use super::tcp::{EndState, Side, Tcp, TcpId};
@@ -91,6 +92,8 @@ pub struct World {
     pub carries_external: BTreeSet<u32>,
     /// Own routes may have a MED.
     pub meds: bool,
+    /// What the second AS of a pair is to the first, where routes go from customer to provider and back as business has it.
+    pub relations: BTreeMap<(u32, u32), Relation>,
 }
 
 impl World {
@@ -113,6 +116,7 @@ impl World {
             flat: BTreeSet::new(),
             carries_external: BTreeSet::new(),
             meds: false,
+            relations: BTreeMap::new(),
         }
     }
 
@@ -381,8 +385,14 @@ impl World {
             if node.machines.as_ref().is_some_and(|machines| machines.sweep_at.is_some()) {
                 return Some(format!("{} has not swept its data plane yet", node.name));
             }
+            if node.machines.as_ref().is_some_and(|machines| machines.sync.has_work()) {
+                return Some(format!("{} is still writing to its data plane", node.name));
+            }
             if node.machines.as_ref().is_some_and(|machines| machines.sync.view().failed > 0) {
                 return Some(format!("{}'s data plane still refuses routes", node.name));
+            }
+            if let Some(neighbor) = self.keeps_stale(node) {
+                return Some(format!("{} keeps stale routes of {neighbor}", node.name));
             }
             for peer in node.peers.iter().filter(|_| node.machines.is_some()) {
                 let stands = self.session(node, peer.remote) == Some(SessionState::Established);
@@ -395,13 +405,23 @@ impl World {
         None
     }
 
-    /// Both sides of a session want it and live, and packets pass between them.
+    /// A neighbor whose routes a router keeps though they are not said at present.
+    fn keeps_stale(&self, node: &Node) -> Option<IpAddr> {
+        match node.machines.as_ref()?.speaker.view(self.clock.now(), &Query::Neighbors(None)) {
+            Reply::Neighbors(views) => views.iter().find(|view| view.stale > 0).and_then(|view| view.address),
+            _ => None,
+        }
+    }
+
+    /// Both sides of a session want it, have a family in common and live, and packets pass between them.
     #[must_use]
     pub fn can_stand(&self, peer: &Peer) -> bool {
         let nodes = self.links[peer.link].nodes;
         let alive = nodes.iter().all(|end| self.nodes[*end].machines.is_some());
         let theirs = self.nodes[peer.node].peer_of(peer.local, peer.remote);
-        alive && self.links[peer.link].passes() && peer.is_wanted() && theirs.is_some_and(Peer::is_wanted)
+        let agreed =
+            |theirs: &Peer| theirs.is_wanted() && theirs.families.iter().any(|family| peer.families.contains(family));
+        alive && self.links[peer.link].passes() && peer.is_wanted() && theirs.is_some_and(agreed)
     }
 
     /// The state of a session, if the router lives and has that neighbor.
@@ -492,11 +512,13 @@ impl World {
         let name = self.nodes[node].name.clone();
         self.record((node, reset), || format!("{name} {}", if reset { "crashes" } else { "loses power" }));
         self.nodes[node].machines = None;
+        self.nodes[node].forwarding = reset;
         self.nodes[node].life.life += 1;
         self.nodes[node].wake_at = None;
         self.nodes[node].accepted = 0;
         for peer in &mut self.nodes[node].peers {
             peer.operator = None;
+            peer.drained = false;
         }
         for (_, (tcp, side)) in std::mem::take(&mut self.nodes[node].conns) {
             self.forget(tcp, side);
