@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU32;
 
 use nix::ifaddrs::getifaddrs;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 use nix::sys::socket::{AddressFamily, SockaddrLike as _, SockaddrStorage};
 
 use super::table::Path;
@@ -108,4 +108,14 @@ fn link_address(wanted: &Wanted, index: u32) -> Option<IpAddr> {
                 && link_local(address) == link_local(&wanted.peer)
         })
         .map(|(_, address)| address)
+}
+
+/// Whether echo packets come back from here. Most systems address them to themselves, so that it is our kernel that has to
+/// forward them (RFC 5881 §4); to promise what it does not do would take the other side's session down.
+pub(super) fn forwards(path: &Path) -> bool {
+    let family = if path.peer.is_ipv4() { "ipv4" } else { "ipv6" };
+    let name = path.link.and_then(|link| if_indextoname(link.get()).ok());
+    let Some(name) = name.as_ref().and_then(|name| name.to_str().ok()) else { return false };
+    let switch = std::fs::read_to_string(format!("/proc/sys/net/{family}/conf/{name}/forwarding"));
+    switch.is_ok_and(|switch| switch.trim() == "1")
 }

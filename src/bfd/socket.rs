@@ -93,7 +93,6 @@ impl Receiver {
     ) -> io::Result<Option<(Arrival, SocketAddr, &'a [u8])>> {
         let (length, from, ttl, to) = {
             let mut slices = [IoSliceMut::new(&mut buffer[..])];
-            self.space.clear();
             let got = recvmsg::<SockaddrStorage>(
                 self.socket.as_raw_fd(),
                 &mut slices,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::packet::{Control, Discriminator, Malformed, State};
 use super::session::{self, Session, SessionView, Timers};
 
-/// How often we reflect echo packets.
+/// How often echo packets may come.
 const ECHO: Duration = Duration::from_millis(10);
 /// The TTL of a packet that nobody forwarded (RFC 5881 §5).
 const UNFORWARDED: u8 = 255;
@@ -85,6 +85,8 @@ pub enum Input<'a> {
         path: Path,
         /// How fast.
         timers: Timers,
+        /// Echo packets of the other side come back from here; counts if the session is new.
+        echo: bool,
     },
     /// A client no longer does.
     Unwant {
@@ -184,7 +186,7 @@ impl Table {
     /// Takes an input; what is to be done comes into `out`.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
-            Input::Want { client, path, timers } => self.on_want(now, client, path, timers, out),
+            Input::Want { client, path, timers, echo } => self.on_want(now, client, path, (timers, echo), out),
             Input::Unwant { client } => self.on_unwant(now, client, out),
             Input::Received(arrival, octets) => {
                 if let Err(why) = self.on_received(now, arrival, octets, out) {
@@ -245,10 +247,17 @@ impl Table {
         &self.dropped
     }
 
-    fn on_want(&mut self, now: Instant, client: ClientId, path: Path, timers: Timers, out: &mut Vec<Output>) {
+    fn on_want(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        path: Path,
+        (timers, echo): (Timers, bool),
+        out: &mut Vec<Output>,
+    ) {
         let session = match self.keys.get(&path.key()) {
             Some(session) => *session,
-            None => self.create(now, path, timers, out),
+            None => self.create(now, path, (timers, echo), out),
         };
         if let Some(before) = self.clients.insert(client, session)
             && before != session
@@ -269,14 +278,21 @@ impl Table {
         }
     }
 
-    fn create(&mut self, now: Instant, path: Path, timers: Timers, out: &mut Vec<Output>) -> Discriminator {
+    fn create(
+        &mut self,
+        now: Instant,
+        path: Path,
+        (timers, echo): (Timers, bool),
+        out: &mut Vec<Output>,
+    ) -> Discriminator {
         let number = loop {
             let number = Discriminator(NonZeroU32::new(self.chance.u32(1..)).unwrap_or(NonZeroU32::MIN));
             if !self.sessions.contains_key(&number) {
                 break number;
             }
         };
-        let echo = if path.link.is_some() { ECHO } else { Duration::ZERO };
+        // RFC 5883 §3: there is no echo over several hops.
+        let echo = if echo && path.link.is_some() { ECHO } else { Duration::ZERO };
         let session = Session::new(now, number, timers, echo, self.chance.u64(..));
         let entry = Entry { session, path, clients: BTreeMap::new(), due: None, ends: None, received: 0, sent: 0 };
         self.sessions.insert(number, entry);

@@ -67,7 +67,7 @@ impl Pair {
     fn want_as(&mut self, who: usize, client: ClientId, timers: Timers) -> &mut Self {
         let (local, peer) = [(A, B), (B, A)][who];
         let path = path(local, peer, self.multihop);
-        self.tell(who, Input::Want { client, path, timers })
+        self.tell(who, Input::Want { client, path, timers, echo: true })
     }
 
     fn tell(&mut self, who: usize, input: Input<'_>) -> &mut Self {
@@ -349,7 +349,7 @@ fn demand_and_a_zero_receive_interval_silence_us() {
         let mut table = Table::new(5);
         let mut out = Vec::new();
         let path = path(A, B, false);
-        table.handle(pair.now, Input::Want { client: CLIENT, path, timers: timers(50, 3) }, &mut out);
+        table.handle(pair.now, Input::Want { client: CLIENT, path, timers: timers(50, 3), echo: true }, &mut out);
         let mine = table.of(CLIENT).unwrap().session.local_discriminator;
         for state in [State::Init, State::Up, State::Up] {
             let packet = Control { state, your_discriminator: Some(mine), final_: true, poll: false, ..quiet };
@@ -418,7 +418,7 @@ fn whatever_octets_come_nothing_panics_and_what_is_read_can_be_written() {
     let mut out = Vec::new();
     let start = some_time();
     let path = path(A, B, false);
-    table.handle(start, Input::Want { client: CLIENT, path, timers: timers(50, 3) }, &mut out);
+    table.handle(start, Input::Want { client: CLIENT, path, timers: timers(50, 3), echo: true }, &mut out);
     let mine = table.of(CLIENT).unwrap().session.local_discriminator;
     let arrival = Arrival { peer: ip(B), local: ip(A), link: 7, ttl: Some(255), multihop: false };
     for round in 0..200_000_u64 {

@@ -18,7 +18,7 @@ use thread_priority::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::packet::{Discriminator, State};
-use super::path::{Wanted, resolve};
+use super::path::{Wanted, forwards, resolve};
 use super::session::Timers;
 use super::socket::{Port, Receiver, Senders, buffer};
 use super::table::{ClientId, Input, Output, Path, Row, Table};
@@ -314,7 +314,7 @@ impl Carrier {
         match found {
             Ok(path) => {
                 let timers = client.timers;
-                self.tell(now, Input::Want { client: id, path, timers });
+                self.tell(now, Input::Want { client: id, path, timers, echo: forwards(&path) });
                 let failures = self.table.of(id).map_or(0, |row| row.session.failures);
                 if let Some(client) = self.clients.get_mut(&id) {
                     client.before = failures.saturating_sub(client.status.borrow().failures);

@@ -14,6 +14,7 @@ use bgpd::io::Handle;
 use bgpd::speaker::message::{Command, Event, NeighborKey, NeighborView, Query, Reply, SessionState};
 use bgpd::wire::attr::PeerKind;
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
@@ -36,17 +37,9 @@ impl Drop for Watched {
 pub(super) async fn follow(bgp: Handle, bfd: Bfd, configured: Arc<Notify>) {
     let mut events = bgp.events();
     let mut watched: HashMap<NeighborKey, Watched> = HashMap::new();
+    // Sessions may stand already.
+    let mut changed = None;
     loop {
-        let changed = tokio::select! {
-            event = events.recv() => match event {
-                Ok(Event::Neighbor { neighbor, to: SessionState::Established | SessionState::Idle, .. }) => Some(neighbor),
-                Ok(_) => continue,
-                // What was lost is looked up.
-                Err(RecvError::Lagged(_)) => None,
-                Err(RecvError::Closed) => return,
-            },
-            () = configured.notified() => None,
-        };
         let Ok(reply) = bgp.query(Query::Neighbors(changed.clone())).await else { return };
         let views = match reply {
             Reply::Neighbors(views) => views,
@@ -60,6 +53,35 @@ pub(super) async fn follow(bgp: Handle, bfd: Bfd, configured: Arc<Notify>) {
         }
         for view in &views {
             update(&bgp, &bfd, &mut watched, view).await;
+        }
+        changed = match next(&mut events, &configured).await {
+            Next::One(neighbor) => Some(neighbor),
+            Next::All => None,
+            Next::End => return,
+        };
+    }
+}
+
+/// Which neighbors are to be looked at.
+enum Next {
+    One(NeighborKey),
+    All,
+    End,
+}
+
+async fn next(events: &mut Receiver<Event>, configured: &Notify) -> Next {
+    loop {
+        tokio::select! {
+            () = configured.notified() => return Next::All,
+            event = events.recv() => match event {
+                Ok(Event::Neighbor { neighbor, to: SessionState::Established | SessionState::Idle, .. }) => {
+                    return Next::One(neighbor);
+                }
+                Ok(_) => {}
+                // What was lost is looked up.
+                Err(RecvError::Lagged(_)) => return Next::All,
+                Err(RecvError::Closed) => return Next::End,
+            },
         }
     }
 }

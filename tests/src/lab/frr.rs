@@ -18,6 +18,8 @@ pub struct Frr {
     node: Node,
     /// bgpd, which uses zebra and so goes first.
     pub bgpd: Process,
+    /// bfdd, if it was asked for.
+    pub bfdd: Option<Process>,
     /// zebra.
     pub zebra: Process,
 }
@@ -25,21 +27,32 @@ pub struct Frr {
 impl Frr {
     /// Starts zebra and bgpd, bgpd with `config`, and waits until bgpd answers.
     pub fn start(node: &Node, config: &str) -> Self {
+        Self::launch(node, config, None)
+    }
+
+    /// The same, and bfdd with `bfd`.
+    pub fn start_with_bfd(node: &Node, config: &str, bfd: &str) -> Self {
+        Self::launch(node, config, Some(bfd))
+    }
+
+    fn launch(node: &Node, config: &str, bfd: Option<&str>) -> Self {
         let path = node.write("frr.conf", config);
         let empty = node.write("zebra.conf", "");
-        let daemon = |name: &str, path: &Path| {
+        let daemon = |name: &str, path: &Path, more: &[&str]| {
             let mut command = node.command(format!("{DAEMONS}/{name}"));
             command.arg("-f").arg(path).arg("-i").arg(node.path(&format!("{name}.pid")));
             command.arg("-z").arg(node.path("zserv.api")).arg("--vty_socket").arg(node.dir());
-            command.args(["-u", "frr", "-g", "frr", "-P", "0", "--log", "stdout"]);
+            command.args(["-u", "frr", "-g", "frr", "-P", "0", "--log", "stdout"]).args(more);
             node.spawn(name, &mut command)
         };
         // FRR gives its privileges up and must still write its sockets.
         node.open_to_all();
-        let zebra = daemon("zebra", &empty);
+        let zebra = daemon("zebra", &empty, &[]);
         wait_for("zebra's socket", || node.path("zserv.api").exists().then_some(()).ok_or("not there".to_owned()));
-        let bgpd = daemon("bgpd", &path);
-        let frr = Self { node: node.clone(), bgpd, zebra };
+        let control = node.path("bfdd.sock").display().to_string();
+        let bfdd = bfd.map(|bfd| daemon("bfdd", &node.write("bfdd.conf", bfd), &["--bfdctl", &control]));
+        let bgpd = daemon("bgpd", &path, &[]);
+        let frr = Self { node: node.clone(), bgpd, bfdd, zebra };
         wait_for("bgpd to answer", || {
             let said = frr.try_ask("show bgp summary json")?;
             if said.contains("% ") { Err(said) } else { Ok(()) }
