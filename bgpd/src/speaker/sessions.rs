@@ -221,6 +221,7 @@ impl Speaker {
             Command::PathDown { neighbor } => {
                 let Some(&at) = self.by_key.get(&neighbor) else { return };
                 self.tell_session(at, SessionInput::Stop(StopCause::BfdDown), out);
+                self.forget(at);
                 self.start(at, out);
             }
             Command::SoftIn { neighbor } => {

@@ -7,7 +7,7 @@ use rib::AddressFamily;
 
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor, service};
 use crate::config::{AdjInKeep, GracefulRestart, NeighborConfig};
-use crate::session::StopCause;
+use crate::session::{DownReason, StopCause};
 use crate::speaker::message::{Command, Event, Input, Query, Reply};
 use crate::wire::capability::{Capability, LongLivedFamily, RestartFamily};
 use crate::wire::header;
@@ -201,6 +201,26 @@ fn what_an_operator_disables_is_not_kept() {
     rig.settle();
     assert!(rig.rib.is_empty());
     assert!(StopCause::Deconfigured.notification().is_some());
+}
+
+#[test]
+fn a_broken_path_ends_the_session_with_its_routes_though_the_neighbor_restarts_gracefully() {
+    let mut rig = helper(vec![restart(false, [true; 2])], GracefulRestart::default());
+    let neighbor = rig.config.neighbors[0].key();
+    rig.input(Input::Command(Command::PathDown { neighbor }));
+    rig.settle();
+    assert!(rig.rib.is_empty(), "nothing is forwarded into the hole");
+    assert_eq!(rig.fake(1).notifications, 1);
+    let down = rig
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Neighbor { reason: Some(DownReason::Stopped(StopCause::BfdDown)), .. }));
+    assert!(down, "{:?}", rig.events);
+    rig.lose(1).settle();
+    comes_back(&mut rig, vec![restart(true, [true; 2])]);
+    say_all(&mut rig);
+    rig.settle();
+    assert_eq!(rig.rib.len(), 3, "it begins anew by itself");
 }
 
 #[test]
