@@ -508,7 +508,11 @@ impl Instance {
         let delay = u16::try_from(interface.config.transmit_delay.as_secs()).unwrap_or(1).max(1);
         let mut lsas: Vec<Lsa> = Vec::new();
         let mut size = 0;
+        let now_ms = self.db.ms(now);
         for slot in slots {
+            if let Some(entry) = self.db.get_mut(*slot) {
+                entry.sent_ms = now_ms;
+            }
             let Some(entry) = self.db.get(*slot) else { continue };
             let mut header = self.db.header(now, entry);
             header.age = header.age.saturating_add(delay).min(MAX_AGE);

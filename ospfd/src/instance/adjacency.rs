@@ -28,6 +28,9 @@ impl Instance {
         }
         neighbor.state = to;
         neighbor.since = now;
+        if to <= NeighborState::Init {
+            neighbor.early = None;
+        }
         if to == NeighborState::Full {
             neighbor.ups += 1;
             neighbor.attempts = 0;

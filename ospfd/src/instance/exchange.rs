@@ -2,7 +2,7 @@
 //! while descriptions still come in.
 
 use std::cmp::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::drops::Drop;
 use crate::id::LsaKey;
@@ -16,6 +16,9 @@ use super::{Instance, Timer};
 
 /// Requests of one answer that are in flight with one neighbor at most; see also the window of [`crate::neighbor::requests`].
 const REQUEST_PACKETS: usize = 16;
+
+/// A first description that came early is good for so long: less than the interval at which it is repeated.
+const EARLY_MAX: Duration = Duration::from_secs(5);
 
 impl Instance {
     /// ExStart: master and slave are settled, beginning with both claiming to be master.
@@ -40,7 +43,13 @@ impl Instance {
             headers: Vec::new(),
         };
         neighbor.dd_sent = Some(first);
+        let early = neighbor.early.take();
         self.send_description(now, number, out);
+        if let Some((at, dd)) = early
+            && now < at + EARLY_MAX
+        {
+            self.on_description(now, number, &dd, out);
+        }
     }
 
     /// SeqNumberMismatch, BadLSReq: once more from the start.
@@ -96,6 +105,9 @@ impl Instance {
         let same_again = neighbor.dd_received == Some((dd.init, dd.more, dd.master, dd.options, dd.seq));
         match neighbor.state {
             NeighborState::Down | NeighborState::Attempt | NeighborState::Init | NeighborState::TwoWay => {
+                if neighbor.state == NeighborState::TwoWay && dd.init && dd.headers.is_empty() {
+                    neighbor.early = Some((now, dd.clone()));
+                }
                 self.drop_on(id, Drop::WrongState);
             }
             NeighborState::ExStart => {

@@ -55,7 +55,9 @@ pub(crate) struct Entry {
     born_ms: i64,
     /// Milliseconds of the database's clock at which this instance came.
     pub(crate) installed_ms: i64,
-    /// Milliseconds between this instance and the one before it, if there was one.
+    /// Milliseconds of the database's clock at which it was last sent to anybody.
+    pub(crate) sent_ms: i64,
+    /// Milliseconds between this instance and the last time that somebody got the one before it.
     pub(crate) since_last_ms: i64,
     /// Milliseconds of the database's clock at which it was last sent back to somebody with an older one.
     pub(crate) returned_ms: i64,
@@ -178,7 +180,7 @@ impl Lsdb {
             entry.burst = if now_ms - entry.installed_ms < 1000 { entry.burst.saturating_add(1) } else { 0 };
             (entry.seq, entry.checksum, entry.length) = (header.seq, header.checksum, header.length);
             (entry.options, entry.flushing) = (header.options, flushing);
-            entry.since_last_ms = now_ms - entry.installed_ms;
+            entry.since_last_ms = now_ms - entry.installed_ms.max(entry.sent_ms);
             (entry.born_ms, entry.installed_ms) = (born_ms, now_ms);
             entry.returned_ms = i64::MIN / 2;
             entry.pending = Bits::default();
@@ -203,6 +205,7 @@ impl Lsdb {
             giver: if own { u32::MAX } else { giver },
             born_ms,
             installed_ms: now_ms,
+            sent_ms: i64::MIN / 2,
             since_last_ms: i64::MAX,
             returned_ms: i64::MIN / 2,
             pending: Bits::default(),
@@ -243,7 +246,7 @@ impl Lsdb {
         let now_ms = self.ms(now);
         if let Some(entry) = self.get_mut(slot) {
             entry.born_ms = now_ms - i64::from(MAX_AGE) * 1000;
-            entry.since_last_ms = now_ms - entry.installed_ms;
+            entry.since_last_ms = now_ms - entry.installed_ms.max(entry.sent_ms);
             entry.installed_ms = now_ms;
             entry.flushing = true;
         }

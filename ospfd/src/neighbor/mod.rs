@@ -69,6 +69,8 @@ pub(crate) struct Neighbor {
     /// The last packets of the exchange, to know and to answer repeated ones.
     pub(crate) dd_received: Option<(bool, bool, bool, u32, u32)>,
     pub(crate) dd_sent: Option<DatabaseDescription>,
+    /// Its first description, which came before we wanted an adjacency; it would repeat it only seconds later.
+    pub(crate) early: Option<(Instant, DatabaseDescription)>,
     /// LSAs to describe to it, and how many have been.
     pub(crate) summary: Vec<Slot>,
     pub(crate) described: usize,
@@ -114,6 +116,7 @@ impl Neighbor {
             dd_seq: 0,
             dd_received: None,
             dd_sent: None,
+            early: None,
             summary: Vec::new(),
             described: 0,
             requests: Requests::default(),

@@ -246,3 +246,21 @@ fn a_silent_neighbor_is_gone_after_the_dead_interval_and_bfd_is_faster() {
     world.tell(0, crate::message::Input::BfdDown { interface, address });
     assert!(world.states(0).iter().all(|state| *state < NeighborState::Full));
 }
+
+#[test]
+fn a_lan_is_ready_as_soon_as_its_waiting_is_over_though_not_all_began_together() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 3);
+        world.wire(&[0, 1, 2], Broadcast, 0);
+        world.start();
+        // The one with the highest id, master of all its exchanges, began a little earlier and describes first.
+        world.kill(0);
+        world.kill(1);
+        world.run_ms(700);
+        world.reboot(0, |_| {});
+        world.reboot(1, |_| {});
+        world.run_ms(41_000);
+        world.expect_full(&[2, 2, 2]);
+        assert!((0..3).flat_map(|router| world.neighbors(router)).all(|row| row.retransmissions == 0));
+    }
+}

@@ -522,3 +522,32 @@ fn foreign_interfaces_and_strangers_are_not_listened_to() {
     let drops = world.summary(0).drops;
     assert_eq!(drops.iter().map(|(_, count)| count).sum::<u64>(), 5, "{drops:?}");
 }
+
+#[test]
+fn who_refuses_a_second_instance_within_a_second_gets_it_right_after_that() {
+    // What other implementations do (RFC 2328 §13 5a): we feed them through a wire that loses the second update.
+    let mut world = line(V2, 2);
+    world.start();
+    world.run_secs(30);
+    let metric = |world: &World| links(world, 1, id(1)).links[0].metric;
+    world.reconfigure(0, |config| config.interfaces[0].cost = Some(20));
+    world.run_ms(100);
+    assert_eq!(metric(&world), 20);
+    world.loss = Some(Box::new(|_, _, kind| kind == 4));
+    world.reconfigure(0, |config| config.interfaces[0].cost = Some(30));
+    world.run_ms(500);
+    world.loss = None;
+    assert_eq!(metric(&world), 20);
+    world.run_ms(700);
+    assert_eq!(metric(&world), 30);
+    // One that is lost without such a cause waits for the retransmission interval.
+    world.run_secs(30);
+    world.loss = Some(Box::new(|_, _, kind| kind == 4));
+    world.reconfigure(0, |config| config.interfaces[0].cost = Some(40));
+    world.run_ms(500);
+    world.loss = None;
+    world.run_ms(4000);
+    assert_eq!(metric(&world), 30);
+    world.run_ms(600);
+    assert_eq!(metric(&world), 40);
+}
