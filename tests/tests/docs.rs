@@ -37,9 +37,11 @@ fn proofs(page: &str) -> Vec<String> {
 fn every_proof_of_a_page_is_a_test() {
     let mut names = BTreeSet::new();
     functions(&root(), &mut names);
-    let page = fs::read_to_string(root().join("docs/bgp.md")).expect("docs/bgp.md");
-    let proofs = proofs(&page);
-    assert!(proofs.len() > 50, "the tables are read: {}", proofs.len());
-    let missing: Vec<_> = proofs.iter().filter(|name| !names.contains(*name)).collect();
-    assert!(missing.is_empty(), "docs/bgp.md names tests that do not exist: {missing:#?}");
+    for (page, at_least) in [("docs/bgp.md", 50), ("docs/bfd.md", 15)] {
+        let text = fs::read_to_string(root().join(page)).expect("the page is there");
+        let proofs = proofs(&text);
+        assert!(proofs.len() > at_least, "the tables of {page} are read: {}", proofs.len());
+        let missing: Vec<_> = proofs.iter().filter(|name| !names.contains(*name)).collect();
+        assert!(missing.is_empty(), "{page} names tests that do not exist: {missing:#?}");
+    }
 }
