@@ -387,6 +387,9 @@ fn own_share_of(set: &Set) -> f64 {
         for delta in deltas {
             sync.handle(now(), Told::Delta(delta), &mut out);
         }
+        while sync.has_work() {
+            sync.handle(now(), Told::Tick, &mut out);
+        }
         let after = processor();
         assert_eq!(sync.view().installed, set.all.len() + 2);
         (after.0 - user) / (after.1 - system)

@@ -5,6 +5,7 @@
 //! on the host into routes and interface states for the RIB.
 
 pub mod backend;
+mod backlog;
 pub mod host;
 pub mod memory;
 mod mirror;

@@ -131,10 +131,9 @@ impl Mirror {
         Self { v4: Table::new(), v6: Table::new() }
     }
 
-    /// Entries of each family, held ones included.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> (usize, usize) {
-        (self.v4.entries.len(), self.v6.entries.len())
+    /// Entries, held ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.v4.entries.len() + self.v6.entries.len()
     }
 
     /// Heap octets of the tables.

@@ -20,14 +20,18 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rib::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, IfIndex, NextHopId, NextHopOp};
 
 use crate::backend::FibBackend;
+use crate::backlog::Backlog;
 use crate::mirror::{Mirror, Slot, State};
 use crate::retry::{Retry, delay};
 use crate::slots::{Slots, UNKNOWN};
 
 pub use view::{Counters, Difference, Latency, Phase, View};
 
-/// Routes written between two looks at the inbox while repairing or retrying.
-const SLICE_ROUTES: usize = 8192;
+/// Routes of each family written between two looks at the inbox while repairing, retrying or loading: about 25 ms of the kernel's.
+const SLICE_ROUTES: usize = 16_384;
+/// A batch of more writes than this is a load: its routes join the backlog, to be written in slices and in a good order, while
+/// the RIB goes on telling and objects change between the slices.
+const LOAD_ROUTES: usize = 8192;
 /// Disturbances are gathered for this long, since who removes one route often removes many.
 const GATHER: Duration = Duration::from_millis(20);
 /// With more disturbances than this the whole data plane is read instead.
@@ -69,6 +73,15 @@ pub struct Outbox {
     pub progress: Vec<FibProgress>,
 }
 
+/// What waits for the end of the backlog.
+#[derive(Default)]
+struct After {
+    /// Objects that the RIB uses no more.
+    gone: Vec<NextHopId>,
+    /// The RIB's walk has ended.
+    walk_done: bool,
+}
+
 /// Keeps one data plane equal to what the RIB tells. See the module.
 pub struct Sync {
     id: BackendId,
@@ -83,8 +96,10 @@ pub struct Sync {
     read_due: Option<Instant>,
     /// No walk of the RIB has ended yet: what the data plane holds and the RIB has not named may still be named.
     walking: bool,
-    /// Found missing or different, to be written in slices.
-    repairs: Vec<IpNet>,
+    /// Found missing or different, or part of a load: to be written in slices.
+    repairs: Backlog,
+    /// Said by the RIB, and to be done when the backlog is written: until then routes may stand on what is to go.
+    after: After,
     /// Found and not wanted, to be removed in slices.
     removals: Vec<IpNet>,
     disturbed: HashSet<IpNet, FixedState>,
@@ -114,7 +129,8 @@ impl Sync {
             setbacks: 0,
             read_due: None,
             walking: true,
-            repairs: Vec::new(),
+            repairs: Backlog::default(),
+            after: After::default(),
             removals: Vec::new(),
             disturbed: HashSet::default(),
             disturbed_due: None,
@@ -170,7 +186,6 @@ impl Sync {
     fn on_delta(&mut self, now: Instant, delta: FibDelta) {
         let mut objects = Vec::with_capacity(delta.next_hops.len());
         let mut routes = Vec::with_capacity(delta.routes.len());
-        let mut unused: Vec<NextHopId> = Vec::with_capacity(delta.unused.len());
         let mut gone = delta.unused;
         for op in delta.next_hops {
             match op.forwarding {
@@ -185,14 +200,46 @@ impl Sync {
                 None => self.unwant(now, prefix, &mut routes),
             }
         }
-        let held = if gone.is_empty() { HashSet::default() } else { self.held_slots() };
-        for id in gone {
-            unused.extend(self.slots.release(id, |slot| held.contains(&slot)).map(|slot| NextHopId(slot.0)));
-        }
         self.through = self.through.max(delta.through);
+        if !self.is_away()
+            && (routes.len() > LOAD_ROUTES || (!self.repairs.is_empty() && routes.len() > LOAD_ROUTES / 8))
+        {
+            routes.retain(|route| {
+                if route.next_hop.is_some() {
+                    self.repairs.push(route.prefix);
+                }
+                route.next_hop.is_none()
+            });
+            self.compact_backlog();
+        }
+        self.after.gone.append(&mut gone);
+        self.after.walk_done |= delta.walk_done;
+        let unused = if self.repairs.is_empty() { self.release_gone() } else { Vec::new() };
         self.write(now, &objects, &routes, &unused);
-        if delta.walk_done {
+        if self.repairs.is_empty() {
+            self.finish_walk(now);
+        }
+    }
+
+    /// What the RIB does not use any more leaves the books; answers with the objects to remove.
+    fn release_gone(&mut self) -> Vec<NextHopId> {
+        let gone = std::mem::take(&mut self.after.gone);
+        let held = if gone.is_empty() { HashSet::default() } else { self.held_slots() };
+        let free = gone.into_iter().filter_map(|id| self.slots.release(id, |slot| held.contains(&slot)));
+        free.map(|slot| NextHopId(slot.0)).collect()
+    }
+
+    fn finish_walk(&mut self, now: Instant) {
+        if std::mem::take(&mut self.after.walk_done) {
             self.on_walk_done(now);
+        }
+    }
+
+    /// A prefix that changes again while it waits stands in the backlog twice; that must not add up.
+    fn compact_backlog(&mut self) {
+        if self.repairs.len() > LOAD_ROUTES + self.mirror.len() * 2 {
+            self.repairs.clear();
+            self.repairs.extend(self.mirror.select(|_, state| state == State::Pending));
         }
     }
 
@@ -394,7 +441,14 @@ impl Sync {
 
     /// Tells the RIB what is new. Positions wait until the data plane is there and nothing found is outstanding.
     fn report(&mut self, out: &mut Outbox) {
-        if self.is_away() || !self.repairs.is_empty() {
+        if self.is_away() {
+            return;
+        }
+        if !self.repairs.is_empty() {
+            // Nothing new, but there is room for more: the RIB waits for a word.
+            let nothing =
+                FibProgress { backend: self.id, through: self.acknowledged, failed: Vec::new(), recovered: Vec::new() };
+            out.progress.push(nothing);
             return;
         }
         if self.through == self.acknowledged && self.failed.is_empty() && self.recovered.is_empty() {

@@ -136,6 +136,7 @@ pub fn spawn(
         inbox: Arc::clone(&inbox),
         out: Outbox::default(),
         latency: Latency::default(),
+        writes_next: false,
         progress,
     };
     std::thread::Builder::new().name(format!("fib-{name}")).spawn(move || carrier.run())?;
@@ -268,6 +269,8 @@ struct Carrier<P> {
     inbox: Arc<Inbox>,
     out: Outbox,
     latency: Latency,
+    /// A delta has been taken since the last tick.
+    writes_next: bool,
     progress: P,
 }
 
@@ -303,8 +306,12 @@ impl<P: FnMut(FibProgress)> Carrier<P> {
                 Next::Delta(since, delta) => {
                     self.sync.handle(now(), Input::Delta(delta), &mut self.out);
                     self.measure(since);
+                    self.writes_next = true;
                 }
-                Next::Tick => self.sync.handle(now(), Input::Tick, &mut self.out),
+                Next::Tick => {
+                    self.sync.handle(now(), Input::Tick, &mut self.out);
+                    self.writes_next = false;
+                }
             }
             self.tell();
         }
@@ -336,10 +343,14 @@ impl<P: FnMut(FibProgress)> Carrier<P> {
             if deadline.is_some_and(|deadline| deadline <= at) {
                 return Next::Tick;
             }
-            if let Some((since, delta)) = lanes.take() {
+            // Telling and writing take turns: the RIB's thread prepares the next batch while a slice is written.
+            let work = self.sync.has_work();
+            if !(self.writes_next && work)
+                && let Some((since, delta)) = lanes.take()
+            {
                 return Next::Delta(since, delta);
             }
-            if self.sync.has_work() {
+            if work {
                 return Next::Tick;
             }
             lanes = match deadline {

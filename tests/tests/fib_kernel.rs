@@ -883,6 +883,7 @@ fn a_full_table_enters_moves_at_once_and_is_adopted_untouched() {
                 run.delta(vec![], batch.iter().map(numbered).collect(), false);
             }
             run.delta(vec![], vec![], true);
+            run.work();
             run.nothing_failed();
         };
         let mut run = begin_run();

@@ -15,6 +15,7 @@ use super::objects::{LegKey, Members, Objects, Side};
 use super::socket::Socket;
 use super::{KernelConfig, Support, privilege, probe, set_compat};
 use crate::backend::{BackendError, Capacity, FibBackend, Installed, Refusal};
+use crate::backlog;
 use crate::memory::is_local;
 
 /// From here on the two families are written side by side.
@@ -218,9 +219,9 @@ fn order(writes: &mut [Write<'_>]) {
     writes.sort_unstable_by_key(|write| match write.prefix {
         IpNet::V4(net) => {
             let bits = net.network().to_bits();
-            let mixed = bits.wrapping_mul(0x9e37_79b1).rotate_left(15).wrapping_mul(0x85eb_ca6b);
+            let mixed = backlog::mixed(net);
             let removal = write.target == Target::Remove;
-            let rank = if removal || mixed >> 29 == 0 { u64::from(mixed) } else { 1 << 32 | u64::from(bits) };
+            let rank = if removal || backlog::is_early(mixed) { u64::from(mixed) } else { 1 << 32 | u64::from(bits) };
             // Removals first: they make room.
             (!removal, rank, write.prefix)
         }

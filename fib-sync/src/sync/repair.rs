@@ -50,7 +50,8 @@ impl Sync {
         }
         self.setbacks = 0;
         self.phase = Phase::Running;
-        self.repairs = self.mirror.select(|_, state| state == State::Pending);
+        self.repairs.clear();
+        self.repairs.extend(self.mirror.select(|_, state| state == State::Pending));
         self.removals = extra;
         // Object writes that were under way when the data plane left are taken up again.
         if !self.slots.faulty().is_empty() {
@@ -59,7 +60,8 @@ impl Sync {
         self.counters.repaired += self.repairs.len() as u64;
         self.counters.swept += self.removals.len() as u64;
         self.repair_slice(now);
-        if !self.walking {
+        // A route that is still to be written may stand on an object that is to go.
+        if !self.walking && self.repairs.is_empty() {
             self.sweep_objects(now);
         }
     }
@@ -67,12 +69,17 @@ impl Sync {
     /// Writes the next slice of what was found wrong: wanted routes first, since an unwanted one harms less.
     pub(super) fn repair_slice(&mut self, now: Instant) {
         if !self.repairs.is_empty() {
-            let slice = self.repairs.split_off(self.repairs.len().saturating_sub(SLICE_ROUTES));
+            let slice = self.repairs.take(SLICE_ROUTES);
             // Those that a delta has written meanwhile are done.
             let mirror = &self.mirror;
             let still = |prefix: &IpNet| matches!(mirror.get(*prefix), Some((_, State::Pending)));
             let slice: Vec<IpNet> = slice.into_iter().filter(still).collect();
             self.write_wanted(now, &slice);
+            if self.repairs.is_empty() && !self.is_away() {
+                let unused = self.release_gone();
+                self.write(now, &[], &[], &unused);
+                self.finish_walk(now);
+            }
         } else if !self.removals.is_empty() {
             let slice = self.removals.split_off(self.removals.len().saturating_sub(SLICE_ROUTES));
             let mirror = &self.mirror;
