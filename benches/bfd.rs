@@ -55,10 +55,10 @@ impl Dut {
 fn anyhop(n: u8) -> String {
     let other = 3 - n;
     format!(
-        "[node]\nasn = 6500{n}\nrouter_id = \"10.98.0.{n}\"\n[bgp]\nredistribute = [{{ from = \"static\" }}]\n\
+        "[node]\nasn = 6500{n}\nrouter_id = \"10.98.0.{n}\"\n[bgp]\nredistribute = [{{ from = \"static\", policy = \"accept\" }}]\n\
          [[neighbor]]\naddress = \"10.98.0.{other}\"\nasn = 6500{other}\nimport = \"accept\"\nexport = \"accept\"\n\
          connect_retry = \"500ms\"\nbfd = {{ interval = \"50ms\", multiplier = 3 }}\n{}",
-        if n == 2 { format!("[[static]]\nprefix = \"{PREFIX}\"\ndiscard = \"blackhole\"\n") } else { String::new() }
+        if n == 2 { format!("[[static]]\nprefix = \"{PREFIX}\"\nblackhole = true\n") } else { String::new() }
     )
 }
 
