@@ -16,6 +16,7 @@ mod load;
 mod plane;
 mod pool;
 mod ports;
+pub mod probe;
 mod stride;
 mod sys;
 mod watch;

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -121,6 +122,22 @@ impl XdpBackend {
     /// When the kernel cannot run it, as with an interface in generic mode.
     pub fn trial(&self, frame: &[u8], interface: IfIndex, repeat: u32) -> std::io::Result<Trial> {
         sys::trial(self.program.as_fd(), frame, interface.0, repeat)
+    }
+
+    /// The forwarding program.
+    pub(super) fn program(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
+    }
+
+    /// Where everything is pinned.
+    pub(super) fn pin(&self) -> &Path {
+        &self.config.pin
+    }
+
+    /// The number in the maps of a next-hop object, as foreign programs meet it.
+    #[must_use]
+    pub fn object(&self, id: NextHopId) -> Option<u32> {
+        self.shared.lock().plane.hops.internal(id)
     }
 
     /// Groups of 256 words in use, for IPv4 and IPv6.

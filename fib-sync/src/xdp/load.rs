@@ -259,7 +259,7 @@ fn take(ebpf: &mut Ebpf, name: &str) -> io::Result<Map> {
     ebpf.take_map(name).ok_or_else(|| io::Error::other(format!("the embedded object has no map {name}")))
 }
 
-fn area<W: Word>(ebpf: &mut Ebpf, name: &str, words_per_entry: usize) -> io::Result<Area<W>> {
+pub(super) fn area<W: Word>(ebpf: &mut Ebpf, name: &str, words_per_entry: usize) -> io::Result<Area<W>> {
     let Map::Array(map) = take(ebpf, name)? else { return Err(io::Error::other(format!("{name} is no array"))) };
     area_of(&map, words_per_entry)
 }

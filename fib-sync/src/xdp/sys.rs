@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_MAP_DELETE_ELEM: i32 = 3;
 const BPF_OBJ_PIN: i32 = 6;
 const BPF_OBJ_GET: i32 = 7;
@@ -160,4 +161,38 @@ pub(super) fn trial(program: BorrowedFd<'_>, frame: &[u8], interface: u32, repea
     call(BPF_PROG_TEST_RUN, &mut attr)?;
     out.truncate(attr[3] as usize);
     Ok(Trial { verdict: attr[1], frame: out, nanos: attr[9] })
+}
+
+/// Sends a frame `count` times through a program as if it had come in on `interface`; what it redirects or passes goes on its way.
+pub(super) fn live(program: BorrowedFd<'_>, frame: &[u8], interface: u32, count: u32) -> io::Result<()> {
+    const LIVE_FRAMES: u32 = 2;
+    const FRAMES_AT_ONCE: u32 = 64;
+    let context = [0, frame.len() as u32, 0, interface, 0, 0];
+    let mut attr = Attr::default();
+    attr[0] = number(program);
+    attr[2] = frame.len() as u32;
+    attr[8] = count;
+    attr[10] = size_of_val(&context) as u32;
+    (attr[16], attr[18]) = (LIVE_FRAMES, FRAMES_AT_ONCE);
+    for (at, pointer) in [(4, frame.as_ptr() as u64), (12, context.as_ptr() as u64)] {
+        (attr[at], attr[at + 1]) = (pointer as u32, (pointer >> 32) as u32);
+        if cfg!(target_endian = "big") {
+            attr.swap(at, at + 1);
+        }
+    }
+    call(BPF_PROG_TEST_RUN, &mut attr).map(drop)
+}
+
+/// Puts a program into a map of programs.
+pub(super) fn set_program(map: BorrowedFd<'_>, key: u32, program: BorrowedFd<'_>) -> io::Result<()> {
+    let value = number(program);
+    let mut attr = Attr::default();
+    attr[0] = number(map);
+    for (at, pointer) in [(2, std::ptr::from_ref(&key) as u64), (4, std::ptr::from_ref(&value) as u64)] {
+        (attr[at], attr[at + 1]) = (pointer as u32, (pointer >> 32) as u32);
+        if cfg!(target_endian = "big") {
+            attr.swap(at, at + 1);
+        }
+    }
+    call(BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
 }
