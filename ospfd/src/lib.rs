@@ -15,6 +15,7 @@ pub mod neighbor;
 mod originate;
 pub mod packet;
 mod restart;
+mod routes;
 mod timers;
 pub mod view;
 pub mod wire;

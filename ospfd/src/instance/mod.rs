@@ -198,10 +198,9 @@ impl Instance {
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        [self.timers.next(), self.db.deadline(), self.own.deadline(), self.routing.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = self.own.deadline().filter(|_| !self.stopping && !self.resuming());
+        let routing = self.routing.deadline().filter(|_| !self.stopping);
+        [self.timers.next(), self.db.deadline(), own, routing].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self, now: Instant, out: &mut Outbox) {

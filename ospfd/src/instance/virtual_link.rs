@@ -10,7 +10,6 @@ use crate::message::Outbox;
 use super::Instance;
 
 /// How the far end of a virtual link is reached.
-#[allow(dead_code)] // until the route calculation is joined
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct VirtualPath {
     /// Packets leave on it.
@@ -25,7 +24,6 @@ pub(crate) struct VirtualPath {
 
 impl Instance {
     /// The route calculation found, lost or changed the path of a virtual link.
-    #[allow(dead_code)] // until the route calculation is joined
     pub(crate) fn set_virtual_path(
         &mut self,
         now: Instant,

@@ -93,8 +93,8 @@ impl Instance {
         let kind = self.area_kind(area);
         let flags = RouterFlags {
             border: role.border,
-            // RFC 2328 §12.4.1: no boundary routers inside stub areas.
-            external: role.external && kind != AreaKind::Stub,
+            // RFC 2328 §12.4.1: no boundary routers inside stub areas; RFC 3101 §2.2: border routers are ones in NSSAs.
+            external: kind != AreaKind::Stub && (role.external || (role.border && kind == AreaKind::Nssa)),
             virtual_link: self.interfaces.values().any(|interface| {
                 interface.virtual_end.as_ref().is_some_and(|end| end.transit == area)
                     && self.neighbors_on(interface).any(Neighbor::adjacent)
@@ -117,16 +117,21 @@ impl Instance {
         RouterLsa { flags, options, links }
     }
 
+    /// Link Data in v2, Interface ID in v3.
+    pub(crate) fn link_data(&self, interface: &Interface) -> u32 {
+        match self.version {
+            Version::V2 if interface.unnumbered() && !interface.is_virtual() => interface.id.0,
+            Version::V2 => interface.address_bits(),
+            Version::V3 => interface.id.0,
+        }
+    }
+
     /// The links of one interface.
     fn links_of(&self, interface: &Interface, links: &mut Vec<RouterLink>) {
         // RFC 6987 §3: a last resort for what goes through us; what is ours stays as it is.
         let metric = if self.max_metric() { MAX_LINK_METRIC } else { interface.cost };
         let v2 = self.version == Version::V2;
-        let own_data = match self.version {
-            Version::V2 if interface.unnumbered() && !interface.is_virtual() => interface.id.0,
-            Version::V2 => interface.address_bits(),
-            Version::V3 => interface.id.0,
-        };
+        let own_data = self.link_data(interface);
         let adjacent = || self.neighbors_on(interface).filter(|neighbor| neighbor.adjacent());
         let transit = self.is_transit(interface);
         if transit {

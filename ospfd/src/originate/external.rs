@@ -29,6 +29,7 @@ impl Instance {
             };
             if before != route {
                 self.own.dirty_prefix(prefix);
+                self.routing.summaries_changed();
             }
         }
     }
@@ -61,13 +62,14 @@ impl Instance {
         Role {
             border: self.is_border(),
             external: !self.externals.is_empty()
+                || self.routing.translates()
                 || self.services.values().any(|route| matches!(route, ServiceRoute::External(_))),
             areas: self.attached_areas().collect(),
         }
     }
 
     /// The external route we announce for a prefix; a service goes before a redistributed route.
-    fn external_route(&self, prefix: &IpNet) -> Option<ExternalRoute> {
+    pub(crate) fn external_route(&self, prefix: &IpNet) -> Option<ExternalRoute> {
         match self.services.get(prefix) {
             Some(ServiceRoute::External(route)) => Some(*route),
             _ => self.externals.get(prefix).copied(),
@@ -122,7 +124,7 @@ impl Instance {
     }
 
     /// Declares or withdraws the LSA of one prefix.
-    fn reconcile_prefix(
+    pub(crate) fn reconcile_prefix(
         &mut self,
         now: Instant,
         home: Home,
@@ -166,7 +168,6 @@ impl Instance {
     }
 
     /// Of summaries into `area`, others should have exactly `wanted` (RFC 2328 §12.4.3), which the route calculation decides.
-    #[allow(dead_code)] // until the route calculation is joined
     pub(crate) fn reconcile_summaries(&mut self, now: Instant, area: AreaId, wanted: Vec<LsaBody>, out: &mut Outbox) {
         if self.stopping || self.resuming() {
             return;

@@ -63,7 +63,6 @@ impl Ids {
     }
 
     /// Prefixes that have a number.
-    #[allow(dead_code)] // until the route calculation is joined
     pub(crate) fn prefixes(&self) -> impl Iterator<Item = IpNet> {
         self.by_prefix.keys().copied()
     }

@@ -10,7 +10,6 @@ pub(crate) struct Kinds {
     /// Summary, inter-area-prefix.
     pub(crate) summary: LsaType,
     /// ASBR-summary, inter-area-router.
-    #[allow(dead_code)] // until the route calculation is joined
     pub(crate) asbr: LsaType,
     pub(crate) external: LsaType,
     pub(crate) nssa: LsaType,

@@ -1,7 +1,5 @@
 //! What is rarer: virtual links, passive interfaces and loopbacks, reloads, old age, packets that overtake each other.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use super::world::{World, id};
@@ -9,10 +7,9 @@ use crate::config::NetworkType::{Broadcast, PointToPoint};
 use crate::config::{AreaKind, InterfaceConfig};
 use crate::id::Version::{V2, V3};
 use crate::id::{AreaId, InterfaceId};
-use crate::instance::virtual_link::VirtualPath;
 use crate::interface::InterfaceState;
 use crate::lsa::{LinkKind, LsaBody, PREFIX_LA, RouterLsa};
-use crate::message::{ExternalRoute, Input, Link, Outbox};
+use crate::message::{ExternalRoute, Input, Link};
 use crate::view::{LsaView, Query, View};
 use crate::wire;
 
@@ -46,27 +43,11 @@ fn a_virtual_link_joins_an_area_to_the_backbone() {
         for router in 1..3 {
             world.reconfigure(router, |_| {});
         }
-        world.run_secs(5);
-        world.expect_full(&[1, 2, 1]);
-        let address = |host: u8| -> IpAddr {
-            if version == V2 { format!("10.1.2.{host}") } else { format!("2001:db8:2::{host}") }.parse().unwrap()
-        };
-        let path = |world: &mut World, router: usize, up: bool| {
-            let (interface, endpoint, from, to) = match router {
-                1 => (InterfaceId(2), id(3), address(2), address(3)),
-                _ => (InterfaceId(1), id(2), address(3), address(2)),
-            };
-            let path = up.then_some(VirtualPath { interface, from, to, cost: 10 });
-            let mut out = Outbox::default();
-            let now = world.now;
-            world.routers[router].set_virtual_path(now, AreaId(1), endpoint, path, &mut out);
-            world.act(router, out);
-            world.tell(router, Input::Tick);
-        };
-        path(&mut world, 1, true);
-        path(&mut world, 2, true);
         world.run_secs(15);
         world.expect_full(&[1, 3, 2]);
+        // Routes lead over it.
+        let first = if version == V2 { "10.1.1.0/24" } else { "2001:db8:1::/64" };
+        assert!(world.way(2, first).is_some());
         // The backbone's database is at its far end, and says so.
         assert_eq!(said(&world, 2, 0, 1), said(&world, 0, 0, 1));
         let far = said(&world, 0, 0, 3);
@@ -89,10 +70,13 @@ fn a_virtual_link_joins_an_area_to_the_backbone() {
         );
         world.run_secs(2);
         assert_eq!(world.of_kind(2, if version == V2 { 5 } else { 0x4005 }).len(), 1);
-        path(&mut world, 2, false);
+        world.carrier(1, false);
         world.run_secs(60);
-        world.expect_full(&[1, 2, 1]);
-        assert!(!said(&world, 2, 1, 3).flags.virtual_link);
+        world.expect_full(&[1, 1, 0]);
+        assert!(world.way(2, first).is_none());
+        world.carrier(1, true);
+        world.run_secs(15);
+        world.expect_full(&[1, 3, 2]);
     }
 }
 

@@ -4,5 +4,6 @@ mod adjacency;
 mod database;
 mod features;
 mod restart;
+mod routing;
 mod scale;
 mod world;

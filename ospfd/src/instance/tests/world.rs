@@ -39,6 +39,7 @@ pub(super) struct World {
     pub(super) bfd: Vec<(usize, bool)>,
     pub(super) loss: Option<Loss>,
     dead: Vec<bool>,
+    pub(super) routes: Vec<BTreeMap<IpNet, rib::Route>>,
     /// Packets take up to so many milliseconds more, each its own, and overtake each other.
     pub(super) jitter: Option<(fastrand::Rng, u64)>,
 }
@@ -65,6 +66,7 @@ impl World {
             routers: Vec::new(),
             links: vec![Vec::new(); configs.len()],
             dead: vec![false; configs.len()],
+            routes: vec![BTreeMap::new(); configs.len()],
             configs,
             jitter: None,
             wires: Vec::new(),
@@ -153,6 +155,7 @@ impl World {
         change(&mut self.configs[router]);
         self.routers[router] = Instance::new(self.now, self.configs[router].clone());
         self.dead[router] = false;
+        self.routes[router].clear();
         self.flight.retain(|_, (to, _)| *to != router);
         self.links_up(router);
     }
@@ -194,7 +197,16 @@ impl World {
                 Output::Alarm(alarm) => self.alarms.push((router, alarm)),
                 Output::Event(event) => self.events.push((router, event)),
                 Output::BfdWanted { session, .. } => self.bfd.push((router, session.is_some())),
-                Output::Routes(_) => {}
+                Output::Routes(batch) => {
+                    for change in batch.changes {
+                        match change.route {
+                            Some(index) => {
+                                self.routes[router].insert(change.prefix, batch.routes[index as usize].clone())
+                            }
+                            None => self.routes[router].remove(&change.prefix),
+                        };
+                    }
+                }
             }
         }
     }
@@ -296,6 +308,16 @@ impl World {
                 (row.area, key.kind.0, key.id, key.adv, row.header.seq.0, row.header.checksum)
             })
             .collect()
+    }
+
+    /// Next hops of `router` towards `prefix`, and the metric.
+    pub(super) fn way(&self, router: usize, prefix: &str) -> Option<(Vec<String>, u32)> {
+        let route = self.routes[router].get(&prefix.parse().unwrap())?;
+        let hops = route.next_hops.legs().iter().map(|leg| match leg.next_hop {
+            rib::NextHop::Gateway { addr, .. } => addr.to_string(),
+            other => format!("{other:?}"),
+        });
+        Some((hops.collect(), route.metric.0))
     }
 
     /// All have the same.
