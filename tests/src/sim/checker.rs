@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use bgpd::config::AdjInKeep;
 use bgpd::speaker::message::{PathView, Query, Reply, SessionState, Summary};
 use bgpd::wire::attr::PathAttributes;
 use ipnet::IpNet;
@@ -11,8 +12,8 @@ use rib::{AddressFamily, Forwarding, NextHop, ResolvedLeg, Source, WalkQuery};
 use super::World;
 use super::internet::Relation;
 use super::node::Node;
-use super::oracle::{self, Choice};
-use super::plan::Peer;
+use super::oracle::{self, Choice, Outcome};
+use super::plan::{NO_ADVERTISE, Peer};
 use super::world::Link;
 
 /// Small pages, so that paging is walked too.
@@ -20,12 +21,12 @@ const PAGE: usize = 7;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Ipv4, AddressFamily::Ipv6];
 
-type Chosen = BTreeMap<IpNet, Option<BTreeMap<usize, Choice>>>;
+type Chosen = BTreeMap<IpNet, Option<Outcome>>;
 
 impl World {
     /// Fails if anything that must be true of a network at rest is not.
     pub fn check(&self) {
-        let chosen = oracle::choices(self);
+        let chosen = oracle::outcomes(self);
         if let Some((prefix, _)) = chosen.iter().find(|(_, choice)| choice.is_none()) {
             self.fail(&format!("the oracle knows no answer for {prefix}: the plan is to blame"));
         }
@@ -33,6 +34,7 @@ impl World {
         for node in self.nodes.iter().filter(|node| node.machines.is_some()) {
             let heard = self.check_conversations(node);
             self.check_valleys(node, &heard);
+            wrong += &self.check_heard(node, &chosen, &heard);
             match self.check_choices(node, &chosen, &heard) {
                 Ok(choices) => self.check_rib(node, &choices),
                 Err(what) => wrong += &what,
@@ -71,7 +73,7 @@ impl World {
         }
     }
 
-    fn adj_in(&self, node: &Node, neighbor: IpAddr) -> Vec<PathView> {
+    pub(super) fn adj_in(&self, node: &Node, neighbor: IpAddr) -> Vec<PathView> {
         let ask = |family, after| Query::AdjIn { neighbor: neighbor.into(), family, after, limit: PAGE };
         let pages = |family| self.pages(node, |after| ask(family, after));
         FAMILIES.into_iter().flat_map(pages).collect()
@@ -103,7 +105,7 @@ impl World {
             if told_by_name.len() != told.len() || heard_by_name.len() != heard.len() {
                 self.fail(&format!("a path stands twice between {} and {}", other.name, node.name));
             }
-            if peer.adj_in == bgpd::config::AdjInKeep::Accepted {
+            if peer.adj_in == AdjInKeep::Accepted {
                 // What was refused is not kept; what was accepted is proven by the choices.
                 if heard.iter().any(|view| view.imported.is_none()) {
                     self.fail(&format!("{} keeps of {} what it refused", node.name, peer.remote));
@@ -147,6 +149,38 @@ impl World {
         }
     }
 
+    /// Every neighbor has said what the oracle says, and nothing else.
+    fn check_heard(&self, node: &Node, chosen: &Chosen, heard: &[(&Peer, Vec<PathView>)]) -> String {
+        let mut wrong = String::new();
+        for (peer, views) in heard {
+            let mut found: BTreeMap<IpNet, Vec<String>> = BTreeMap::new();
+            for view in views {
+                found.entry(view.prefix).or_default().push(describe(peer.remote, &view.attributes));
+            }
+            found.values_mut().for_each(|paths| paths.sort_unstable());
+            let told = |prefix: &IpNet| -> &[String] {
+                let told =
+                    chosen.get(prefix).and_then(|outcome| outcome.as_ref()?.told.get(&(node.life.node, peer.remote)));
+                told.map_or(&[], Vec::as_slice)
+            };
+            for prefix in chosen.keys().chain(found.keys()).collect::<BTreeSet<_>>() {
+                let (found, told) = (found.get(prefix).map_or(&[][..], Vec::as_slice), told(prefix));
+                // What was refused need not be kept.
+                let right = match peer.adj_in {
+                    AdjInKeep::All => found == told,
+                    AdjInKeep::Accepted => found.iter().all(|path| told.contains(path)),
+                };
+                if !right {
+                    let (name, remote) = (&node.name, peer.remote);
+                    wrong += &format!(
+                        "{name} has heard of {prefix} from {remote}\n  {found:#?}\nand should have\n  {told:#?}\n"
+                    );
+                }
+            }
+        }
+        wrong
+    }
+
     /// The speaker has chosen what the oracle says, and nothing else.
     fn check_choices<'a>(
         &self,
@@ -164,11 +198,11 @@ impl World {
             }
         }
         let choices = chosen.iter().filter_map(|(prefix, choices)| {
-            Some((*prefix, choices.as_ref()?.get(&node.life.node).filter(|choice| choice.best.from.is_some())?))
+            Some((*prefix, choices.as_ref()?.choices.get(&node.life.node).filter(|choice| choice.best.from.is_some())?))
         });
         let choices: BTreeMap<IpNet, &Choice> = choices.collect();
         let wanted: BTreeMap<IpNet, Vec<String>> =
-            choices.iter().map(|(prefix, choice)| (*prefix, vec![choice.describe()])).collect();
+            choices.iter().map(|(prefix, choice)| (*prefix, vec![choice.best.describe()])).collect();
         if best == wanted {
             return Ok(choices);
         }
@@ -300,13 +334,17 @@ impl World {
             let mut ends = vec![None; self.nodes.len()];
             for start in (0..self.nodes.len()).filter(|node| self.nodes[*node].machines.is_some()) {
                 let arrives = self.arrives(start, *prefix, &mut ends, &mut Vec::new());
-                let expected = choices.contains_key(&start);
+                let expected = choices.choices.contains_key(&start);
                 let excused = arrives == Err(Strange::TornAs);
                 if !excused && arrives.is_ok() != expected {
                     let should = if expected { "must arrive" } else { "can arrive nowhere" };
-                    let way: Vec<&str> = self.walk(start, *prefix).iter().map(|node| self.node_name(*node)).collect();
+                    let said = |node: &usize| {
+                        let choice = choices.choices.get(node).map(|choice| choice.best.describe());
+                        format!("{} of AS {}: {choice:?}", self.node_name(*node), self.nodes[*node].asn)
+                    };
+                    let way: Vec<String> = self.walk(start, *prefix).iter().map(said).collect();
                     let start = self.node_name(start);
-                    self.fail(&format!("a packet from {start} to {prefix} {should}: {arrives:?}; one way is {way:?}"));
+                    self.fail(&format!("a packet from {start} to {prefix} {should}: {arrives:?}; one way is {way:#?}"));
                 }
             }
         }
@@ -325,13 +363,13 @@ impl World {
             return Ok(());
         }
         if way.contains(&at) {
-            return Err(self.excuse(at).unwrap_or(Strange::Loop(at)));
+            return Err(self.excuse(at, prefix).unwrap_or(Strange::Loop(at)));
         }
         if let Some(known) = &ends[at] {
             return known.clone();
         }
         way.push(at);
-        let mut result = Err(self.excuse(at).unwrap_or(Strange::NoRoute(at)));
+        let mut result = Err(self.excuse(at, prefix).unwrap_or(Strange::NoRoute(at)));
         if let Some((_, Forwarding::Legs(legs))) = node.plane.lookup(prefix.addr()) {
             for leg in &legs {
                 result = match self.over(node, leg) {
@@ -350,14 +388,24 @@ impl World {
 
     /// Where a session within the AS is missing, its routers may disagree about where to send a packet; where reflection chooses for
     /// others and their cables are not all whole, too (RFC 4456 §11).
-    fn excuse(&self, at: usize) -> Option<Strange> {
+    fn excuse(&self, at: usize, prefix: IpNet) -> Option<Strange> {
         let asn = self.nodes[at].asn;
         let mut members = self.nodes.iter().filter(|node| node.asn == asn && node.machines.is_some());
         let sessions_missing =
             members.any(|node| node.peers.iter().any(|peer| peer.asn == asn && !self.can_stand(peer)));
         let inside = |link: &Link| link.cable && link.nodes.iter().all(|node| self.nodes[*node].asn == asn);
         let torn = self.flat.contains(&asn) && self.links.iter().any(|link| inside(link) && !link.passes());
-        (sessions_missing || torn || self.lacks_family(asn)).then_some(Strange::TornAs)
+        (sessions_missing || torn || self.lacks_family(asn) || self.hides(asn, prefix)).then_some(Strange::TornAs)
+    }
+
+    /// A router of the AS tells nobody of the path that it has chosen, its own; who understands several paths is told of another one
+    /// (RFC 7911), and the rest of nothing.
+    fn hides(&self, asn: u32, prefix: IpNet) -> bool {
+        self.nodes.iter().filter(|node| node.asn == asn && node.machines.is_some()).any(|node| {
+            let own = node.announced.get(&prefix);
+            let several = |peer: &Peer| peer.asn == asn && peer.add_path.send > 0;
+            own.is_some_and(|own| own.communities.contains(&NO_ADVERTISE)) && node.peers.iter().any(several)
+        })
     }
 
     /// A reload has taken a family out of a session within the AS: its routers do not all hear of the same prefixes.
@@ -414,29 +462,8 @@ enum Strange {
     TornAs,
 }
 
-impl Choice {
-    fn describe(&self) -> String {
-        let oracle::Path {
-            from,
-            as_path,
-            origin,
-            next_hop,
-            med,
-            local_pref,
-            communities,
-            originator,
-            clusters,
-            otc,
-            ..
-        } = &self.best;
-        format!(
-            "from {from:?} path {as_path:?} origin {origin} via {next_hop:?} med {med:?} pref {local_pref:?} {communities:x?} {originator:?} {clusters:?} otc {otc:?}"
-        )
-    }
-}
-
 /// A path in the oracle's words.
-fn describe(from: IpAddr, path: &PathAttributes) -> String {
+pub(super) fn describe(from: IpAddr, path: &PathAttributes) -> String {
     let as_path: Vec<u32> = path.as_path.segments.iter().flat_map(|segment| segment.asns.iter().copied()).collect();
     let communities: BTreeSet<u32> = path.communities.iter().copied().collect();
     let (from, next_hop) = (Some(from), Some(path.next_hop.addr()));

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use rib::{AddressFamily, Protocol};
 
 use super::World;
-use super::internet::{random_prefix, random_rules};
+use super::internet::{random_add_path, random_prefix, random_rules};
 use super::plan::{Filter, NO_ADVERTISE, NO_EXPORT, Rules};
 
 /// A network of three to seven routers: a random tree, and some lines more.
@@ -265,6 +265,9 @@ impl World {
         if self.rng.u8(0..8) == 0 {
             self.nodes[node].multipath = [self.rng.u16(1..5), self.rng.u16(1..5)];
         }
+        if self.rng.u8(0..8) == 0 && !self.flat.contains(&self.nodes[node].asn) {
+            self.nodes[node].best_external = !self.nodes[node].best_external;
+        }
         self.reconfigure(node, &words);
     }
 
@@ -283,7 +286,7 @@ impl World {
         let rng = &mut self.rng;
         let peer = &mut self.nodes[node].peers[at];
         let external = peer.asn != asn;
-        match rng.u8(0..15) {
+        match rng.u8(0..16) {
             0..=5 if external => {
                 // What neighbors are to each other stays, and with it the one outcome.
                 let fresh = random_rules(rng, false);
@@ -316,6 +319,7 @@ impl World {
                 let restart = rng.bool().then(|| Duration::from_secs(rng.u64(1..20)));
                 peer.max_prefix = Some(MaxPrefix { limit, warn: rng.u32(1..=limit), restart });
             }
+            15 => peer.add_path = random_add_path(rng),
             _ => peer.passive = false,
         }
         format!("{} {:?}", peer.remote, peer.export)

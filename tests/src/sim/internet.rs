@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use bgpd::config::{AdjInKeep, GracefulRestart, Role};
+use bgpd::config::{AddPath, AdjInKeep, GracefulRestart, Role};
 use rib::AddressFamily;
 
 use super::World;
@@ -154,6 +154,9 @@ impl Builder {
             1 => Families::SharedOverIpv6,
             _ => Families::Separate,
         };
+        for router in routers.iter().filter(|_| !reflects) {
+            self.world.nodes[*router].best_external = self.rng.u8(0..100) < 30;
+        }
         for (pair, clients) in self.interior_pairs(&routers, reflects) {
             let way = self.world.add_way(pair);
             let keep = self.chance(30);
@@ -219,13 +222,16 @@ impl Builder {
         };
         for transport in transports {
             self.world.add_session(link, *transport);
-            let extended = self.rng.bool();
+            let (extended, several) = (self.rng.bool(), self.chance(30));
             let passive = if self.chance(20) { self.rng.usize(0..2) } else { 2 };
             for (end, node) in nodes.into_iter().enumerate() {
                 let Some(peer) = self.world.nodes[node].peers.last_mut() else { continue };
                 peer.extended_messages = extended;
                 peer.passive = passive == end;
                 peer.graceful_restart = random_graceful_restart(&mut self.rng);
+                if several {
+                    peer.add_path = random_add_path(&mut self.rng);
+                }
                 if matches!(families, Families::Shared | Families::SharedOverIpv6) {
                     peer.families = vec![AddressFamily::Ipv4, AddressFamily::Ipv6];
                 }
@@ -345,6 +351,10 @@ fn random_graceful_restart(rng: &mut fastrand::Rng) -> GracefulRestart {
         restart_time: Duration::from_secs(rng.u64(1..=12)),
         long_lived: (rng.u8(0..100) < 40).then(|| Duration::from_secs(rng.u64(3..60))),
     }
+}
+
+pub(super) fn random_add_path(rng: &mut fastrand::Rng) -> AddPath {
+    AddPath { receive: rng.u8(0..4) > 0, send: [0, 1, 2, 3, 8][rng.usize(0..5)] }
 }
 
 /// What may change of an export policy without harm to the one outcome.

@@ -82,6 +82,8 @@ pub struct Node {
     pub router_id: Ipv4Addr,
     /// Its cluster (RFC 4456).
     pub cluster_id: Ipv4Addr,
+    /// It tells its AS of its best external path though an internal one is better (draft-ietf-idr-best-external).
+    pub best_external: bool,
     /// Most paths used together: external, internal.
     pub multipath: [u16; 2],
     /// Addresses of its own that the interior routing carries: IPv4, IPv6.
@@ -124,6 +126,7 @@ impl Node {
             asn: 64512 + u32::from(number),
             router_id: Ipv4Addr::new(192, 0, 0, number),
             cluster_id: Ipv4Addr::new(192, 0, 0, number),
+            best_external: false,
             multipath: [1, 1],
             loopbacks: [
                 Ipv4Addr::new(172, 16, 0, number).into(),
@@ -152,6 +155,7 @@ impl Node {
             multipath_ebgp: self.multipath[0],
             multipath_ibgp: self.multipath[1],
             multipath_relax: true,
+            best_external: self.best_external,
             policies: Arc::new(plan::policies(&self.peers)),
             neighbors: self.peers.iter().filter(|peer| peer.configured).map(Peer::config).collect(),
             restarting: self.forwarding && self.peers.iter().any(|peer| peer.graceful_restart.restarting),

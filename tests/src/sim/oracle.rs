@@ -39,6 +39,8 @@ pub struct Path {
     pub clusters: Vec<Ipv4Addr>,
     /// ONLY_TO_CUSTOMER.
     pub otc: Option<u32>,
+    /// The identifier it came with (RFC 7911); the sender's to choose, and read from what it said.
+    path_id: u32,
     internal: bool,
     client: bool,
     /// A route of its own that is a service.
@@ -46,6 +48,17 @@ pub struct Path {
     prepend: u8,
     metric: u32,
     router_id: Ipv4Addr,
+}
+
+impl Path {
+    /// In words, as the checker has them for what a speaker shows.
+    pub(super) fn describe(&self) -> String {
+        let Self { from, as_path, origin, next_hop, med, local_pref, communities, originator, clusters, otc, .. } =
+            self;
+        format!(
+            "from {from:?} path {as_path:?} origin {origin} via {next_hop:?} med {med:?} pref {local_pref:?} {communities:x?} {originator:?} {clusters:?} otc {otc:?}"
+        )
+    }
 }
 
 /// What a router has chosen for a prefix.
@@ -59,13 +72,26 @@ pub struct Choice {
     pub used: usize,
 }
 
-/// For every prefix that anybody announces: the choice of each router that must have one. `None` where routers never agree.
+/// Each router's choice, where it must have one, and what each is told of the prefix by its neighbors, by their addresses.
+pub struct Outcome {
+    /// The choices.
+    pub choices: BTreeMap<usize, Choice>,
+    /// What is said, in the words of [`Path::describe`].
+    pub told: BTreeMap<(usize, IpAddr), Vec<String>>,
+}
+
+/// Path identifiers by who heard them from whom, and the paths that they were for: several may look alike.
+type PathIds = BTreeMap<(usize, IpAddr), BTreeMap<(IpNet, String), Vec<u32>>>;
+
+/// For every prefix that anybody announces, the outcome. `None` where routers never agree.
 #[must_use]
-pub fn choices(world: &World) -> BTreeMap<IpNet, Option<BTreeMap<usize, Choice>>> {
+pub fn outcomes(world: &World) -> BTreeMap<IpNet, Option<Outcome>> {
     let alive = world.nodes.iter().filter(|node| node.machines.is_some());
     let prefixes: BTreeSet<IpNet> = alive.flat_map(|node| node.announced.keys().copied()).collect();
     let metrics: Vec<BTreeMap<IpAddr, u32>> = (0..world.nodes.len()).map(|_| BTreeMap::new()).collect();
-    let mut network = Network { world, sessions: sessions(world), metrics };
+    let sessions = sessions(world);
+    let path_ids = path_ids(world, &sessions);
+    let mut network = Network { world, sessions, path_ids, metrics };
     prefixes.into_iter().map(|prefix| (prefix, network.settle(prefix))).collect()
 }
 
@@ -78,30 +104,66 @@ fn sessions(world: &World) -> Vec<Vec<(&Peer, &Peer)>> {
     world.nodes.iter().map(|node| node.peers.iter().filter_map(|peer| side(world, peer)).collect()).collect()
 }
 
+/// Both sides agree on several paths in the direction to `ours`.
+fn several(ours: &Peer, theirs: &Peer) -> bool {
+    ours.add_path.receive && theirs.add_path.send > 0
+}
+
+fn path_ids(world: &World, sessions: &[Vec<(&Peer, &Peer)>]) -> PathIds {
+    let mut ids = PathIds::new();
+    for (node, sessions) in sessions.iter().enumerate() {
+        for (ours, _) in sessions.iter().filter(|(ours, theirs)| several(ours, theirs)) {
+            let heard = world.adj_in(&world.nodes[node], ours.remote);
+            let named: &mut BTreeMap<_, Vec<u32>> = ids.entry((node, ours.remote)).or_default();
+            for view in heard {
+                let path = (view.prefix, super::checker::describe(ours.remote, &view.attributes));
+                named.entry(path).or_default().extend(view.path_id);
+            }
+        }
+    }
+    ids
+}
+
 struct Network<'a> {
     world: &'a World,
     sessions: Vec<Vec<(&'a Peer, &'a Peer)>>,
+    path_ids: PathIds,
     /// The cost of next hops that were asked for before.
     metrics: Vec<BTreeMap<IpAddr, u32>>,
 }
 
 impl Network<'_> {
-    fn settle(&mut self, prefix: IpNet) -> Option<BTreeMap<usize, Choice>> {
-        let mut chosen: Vec<Option<Path>> = vec![None; self.world.nodes.len()];
+    fn settle(&mut self, prefix: IpNet) -> Option<Outcome> {
+        // Each router's paths, the best one first; those after it only where somebody may be told of them.
+        let mut chosen: Vec<Vec<Path>> = vec![Vec::new(); self.world.nodes.len()];
         for _ in 0..10 * self.world.nodes.len() + 20 {
             let mut changed = false;
             for node in 0..chosen.len() {
                 let mut paths = self.candidates(node, prefix, &chosen);
-                let best = decide(&mut paths).into_iter().next();
-                changed |= best != chosen[node];
-                chosen[node] = best;
+                let router = &self.world.nodes[node];
+                let says_more = router.best_external || router.peers.iter().any(|peer| peer.add_path.send > 0);
+                let order = if says_more { ranking(paths) } else { decide(&mut paths).into_iter().take(1).collect() };
+                changed |= order != chosen[node];
+                chosen[node] = order;
             }
             if !changed {
                 let choice = |node: usize| {
                     let mut paths = self.candidates(node, prefix, &chosen);
                     self.choice(node, &mut paths).map(|choice| (node, choice))
                 };
-                return Some((0..chosen.len()).filter_map(choice).collect());
+                let choices = (0..chosen.len()).filter_map(choice).collect();
+                let mut told: BTreeMap<_, Vec<String>> = BTreeMap::new();
+                for (node, sessions) in self.sessions.iter().enumerate() {
+                    for (ours, theirs) in sessions {
+                        let said = self.told(ours, theirs, &chosen[ours.node], prefix);
+                        let mut said: Vec<String> = said.iter().map(Path::describe).collect();
+                        said.sort_unstable();
+                        if !said.is_empty() {
+                            told.insert((node, ours.remote), said);
+                        }
+                    }
+                }
+                return Some(Outcome { choices, told });
             }
         }
         None
@@ -121,7 +183,7 @@ impl Network<'_> {
     }
 
     /// The paths that a router may use.
-    fn candidates(&mut self, node: usize, prefix: IpNet, chosen: &[Option<Path>]) -> Vec<Path> {
+    fn candidates(&mut self, node: usize, prefix: IpNet, chosen: &[Vec<Path>]) -> Vec<Path> {
         let router = &self.world.nodes[node];
         let mut paths = Vec::new();
         if router.machines.is_none() {
@@ -139,6 +201,7 @@ impl Network<'_> {
                 originator: None,
                 clusters: Vec::new(),
                 otc: None,
+                path_id: 0,
                 internal: false,
                 client: false,
                 service: own.protocol == Protocol::Service,
@@ -149,23 +212,46 @@ impl Network<'_> {
         }
         for at in 0..self.sessions[node].len() {
             let (ours, theirs) = self.sessions[node][at];
-            let Some(path) = &chosen[ours.node] else { continue };
-            let family = AddressFamily::of(&prefix);
-            if !ours.families.contains(&family) || !theirs.families.contains(&family) {
-                continue;
-            }
-            // Split horizon.
-            if path.from == Some(theirs.remote) {
-                continue;
-            }
-            let told = self.export(ours.node, theirs, path, prefix);
-            let Some(mut path) = told.and_then(|told| self.import(node, ours, told, prefix)) else { continue };
-            if let Some(metric) = self.metric(node, path.next_hop) {
-                path.metric = metric;
-                paths.push(path);
+            let mut named = BTreeMap::new();
+            for mut told in self.told(ours, theirs, &chosen[ours.node], prefix) {
+                if several(ours, theirs) {
+                    let ids = self.path_ids.get(&(node, ours.remote));
+                    let name = (prefix, told.describe());
+                    let alike = named.entry(name.1.clone()).or_insert(0_usize);
+                    let id = ids.and_then(|ids| ids.get(&name)?.get(*alike));
+                    told.path_id = id.copied().unwrap_or(u32::MAX);
+                    *alike += 1;
+                }
+                let Some(mut path) = self.import(node, ours, told, prefix) else { continue };
+                if let Some(metric) = self.metric(node, path.next_hop) {
+                    path.metric = metric;
+                    paths.push(path);
+                }
             }
         }
         paths
+    }
+
+    /// What is said over a session by a router that has these paths.
+    fn told(&self, ours: &Peer, theirs: &Peer, order: &[Path], prefix: IpNet) -> Vec<Path> {
+        let family = AddressFamily::of(&prefix);
+        if !ours.families.contains(&family) || !theirs.families.contains(&family) {
+            return Vec::new();
+        }
+        let router = &self.world.nodes[ours.node];
+        let (count, most) = match several(ours, theirs) {
+            true => (order.len(), usize::from(theirs.add_path.send)),
+            false => (1, 1),
+        };
+        let stays = |path: &Path| path.internal && !path.client;
+        let inside = router.best_external && theirs.asn == router.asn && !theirs.client && count == 1;
+        let in_its_stead = order.first().filter(|best| inside && stays(best));
+        let skipped = in_its_stead.map_or(0, |_| order.iter().take_while(|path| stays(path)).count());
+        let said = order.iter().skip(skipped).take(count);
+        let said = said.filter_map(|path| Some((path.from, self.export(ours.node, theirs, path, prefix)?))).take(most);
+        // Split horizon; and nobody is told that it is itself the next hop (RFC 4271 §5.1.3).
+        let for_them = said.filter(|(from, told)| *from != Some(theirs.remote) && told.next_hop != Some(theirs.remote));
+        for_them.map(|(_, told)| Path { from: Some(ours.remote), path_id: 0, ..told }).collect()
     }
 
     /// RFC 4271 §9.2 and §5, RFC 1997, RFC 4456 §8, RFC 8212.
@@ -240,6 +326,7 @@ impl Network<'_> {
         }
         told.from = Some(session.remote);
         told.internal = !external;
+        told.metric = 0;
         told.client = session.client;
         told.service = false;
         told.prepend = 0;
@@ -321,8 +408,20 @@ fn med(path: &Path) -> u32 {
     path.med.unwrap_or(0)
 }
 
-fn rank(path: &Path) -> (Ipv4Addr, usize, Option<IpAddr>) {
-    (path.originator.unwrap_or(path.router_id), path.clusters.len(), path.from)
+/// Every path, each the winner among those after it.
+fn ranking(mut paths: Vec<Path>) -> Vec<Path> {
+    let mut order = Vec::new();
+    while let Some(best) = decide(&mut paths.clone()).into_iter().next() {
+        if let Some(at) = paths.iter().position(|path| *path == best) {
+            paths.remove(at);
+        }
+        order.push(best);
+    }
+    order
+}
+
+fn rank(path: &Path) -> (Ipv4Addr, usize, Option<IpAddr>, u32) {
+    (path.originator.unwrap_or(path.router_id), path.clusters.len(), path.from, path.path_id)
 }
 
 fn keep_lowest(paths: &mut Vec<Path>, key: impl Fn(&Path) -> u64) {

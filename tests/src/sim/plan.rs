@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use bgpd::config::{AdjInKeep, GracefulRestart, MaxPrefix, NeighborConfig, PolicyRef, RemoteAs, Role};
+use bgpd::config::{AddPath, AdjInKeep, GracefulRestart, MaxPrefix, NeighborConfig, PolicyRef, RemoteAs, Role};
 use bgpd::policy::{Action, Community, CommunityPattern, Match, Policy, PolicySet, PrefixPattern, Prepend, Rule, Set};
 use ipnet::IpNet;
 use rib::AddressFamily;
@@ -87,6 +87,8 @@ pub struct Peer {
     pub passive: bool,
     /// What is kept over restarts (RFC 4724, RFC 9494).
     pub graceful_restart: GracefulRestart,
+    /// How many paths to a prefix are said, and whether several are understood (RFC 7911).
+    pub add_path: AddPath,
     /// Our role (RFC 9234).
     pub role: Option<Role>,
     /// How much the other router may say.
@@ -122,6 +124,7 @@ impl Peer {
             extended_messages: true,
             passive: false,
             graceful_restart: GracefulRestart::default(),
+            add_path: AddPath::default(),
             role: None,
             max_prefix: None,
             drained: false,
@@ -154,6 +157,7 @@ impl Peer {
             extended_messages: self.extended_messages,
             passive: self.passive,
             graceful_restart: self.graceful_restart,
+            add_path: self.add_path,
             role: self.role,
             max_prefix: self.max_prefix,
             enabled: self.enabled,
