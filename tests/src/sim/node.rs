@@ -336,10 +336,11 @@ impl Node {
                 rib.handle(now, rib::message::Input::Work, rib_out);
             }
             if rib.fib_pending(PLANE) {
+                // A pull may find nothing to tell and not be the last.
+                idle = false;
                 let mut delta = FibDelta::default();
                 rib.pull_fib(PLANE, PULL, &mut delta);
                 if !delta.is_empty() {
-                    idle = false;
                     self.activity += 1;
                     sync.handle(now, sync::Input::Delta(delta), sync_out);
                 }
