@@ -10,7 +10,7 @@ use nix::sys::socket::{AddressFamily, SockaddrLike as _, SockaddrStorage};
 use super::table::Path;
 
 /// What a client knows of a path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wanted {
     /// The other side.
     pub peer: IpAddr,

@@ -180,6 +180,7 @@ pub(super) const STATIC: Keys = &[
     yes("distance"),
     yes("metric"),
     yes("tag"),
+    yes("bfd"),
 ];
 /// An element of `via` that is a table.
 pub(super) const STATIC_VIA: Keys = &[yes("gateway"), yes("interface"), yes("onlink"), yes("weight")];

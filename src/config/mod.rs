@@ -3,6 +3,7 @@
 //! `file` is what people may write, [`model`] is what is true, [`diff`] is what a reload changes. [`check`] reports
 //! everything that is wrong at once; the daemon never runs on a part of a file.
 
+mod bfd;
 mod build;
 pub mod diff;
 pub mod error;

@@ -155,6 +155,8 @@ pub struct StaticRoute {
     pub metric: Metric,
     /// Its tag; 0 is none.
     pub tag: u32,
+    /// Its gateways are watched: ways whose path is broken are left out (RFC 5882 §4.3).
+    pub bfd: Option<bgpd::config::Bfd>,
 }
 
 /// Where a configured route leads.
@@ -164,6 +166,17 @@ pub enum StaticTo {
     Legs(Vec<StaticLeg>),
     /// Packets are dropped.
     Discard(Discard),
+}
+
+impl StaticTo {
+    /// The ways that have a gateway, with it.
+    pub fn gateways(&self) -> impl Iterator<Item = (&StaticLeg, IpAddr)> {
+        let legs = match self {
+            Self::Legs(legs) => legs.as_slice(),
+            Self::Discard(_) => &[],
+        };
+        legs.iter().filter_map(|leg| Some((leg, leg.gateway?)))
+    }
 }
 
 /// One way of a configured route: a gateway, an interface, or both.

@@ -7,6 +7,7 @@ use bgpd::policy::MetricType;
 use ipnet::IpNet;
 use rib::{AdminDistance, Discard, Metric, NextHopSet};
 
+use super::bfd::bfd;
 use super::file;
 use super::model::{Distances, Origin, Redistribute, StaticLeg, StaticRoute, StaticTo};
 use super::policies;
@@ -143,9 +144,12 @@ pub(super) fn statics(root: &Table<'_>, distances: &Distances) -> Vec<StaticRout
         if !once.take(prefix.value, &table, "prefix", prefix.span) {
             continue;
         }
-        if let Some(to) = destination(&table, prefix.value) {
-            all.push(StaticRoute { prefix: prefix.value, to, distance, metric, tag });
+        let Some(to) = destination(&table, prefix.value) else { continue };
+        let watched = bfd(&table, "static.bfd").flatten();
+        if watched.is_some() && !to.gateways().any(|_| true) {
+            table.wrong(table.span_of("bfd"), "bfd", "watches the way to a gateway: give one by via");
         }
+        all.push(StaticRoute { prefix: prefix.value, to, distance, metric, tag, bfd: watched });
     }
     all
 }

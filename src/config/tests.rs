@@ -126,6 +126,7 @@ via = [ "10.0.0.1", { gateway = "10.0.1.1", weight = 3 }, { gateway = "192.0.2.9
         { interface = "eth2", weight = 256 }, { gateway = "2001:db8::1" } ]
 metric = 7
 tag = 42
+bfd = { interval = "50ms" }
 [[static]]
 prefix = "2001:db8:1::/48"
 via = "fe80::1"
@@ -162,6 +163,8 @@ distance = { ospf = 115, ospf_external = 180 }
     let discard = StaticTo::Discard;
     assert_eq!(to, [legs, link_local, discard(Discard::Unreachable), discard(Discard::Prohibit), link]);
     assert_eq!((model.statics[0].metric, model.statics[0].tag), (Metric(7), 42));
+    assert_eq!(model.statics[0].bfd.map(|bfd| (bfd.interval, bfd.multiplier)), Some((Duration::from_millis(50), 3)));
+    assert_eq!(model.statics[1].bfd, None);
     let of = |protocol| model.distances.of(protocol).0;
     assert_eq!(Protocol::ALL.map(of), [0, 1, 5, 10, 20, 115, 115, 180, 115, 200, 220]);
     let ways: Vec<String> = (0..65).map(|n| format!("\"10.0.0.{n}\"")).collect();
@@ -231,6 +234,10 @@ const BAD: &[(&str, &str)] = &[
     (
         "[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nhold_tme = \"9s\"\n",
         "7:1 neighbor.hold_tme: is not a known key; did you mean \"hold_time\"?",
+    ),
+    (
+        "[[static]]\nprefix = \"198.51.100.0/24\"\ninterface = \"eth0\"\nbfd = true\n",
+        "7:7 static.bfd: watches the way to a gateway: give one by via",
     ),
     ("[[neighbor]]\naddress = \"10.0.0.1\"\nasn = 1\nbfd = 3\n", "7:7 neighbor.bfd: must be true, false, or a table"),
     (

@@ -1,7 +1,7 @@
 //! The host as the node follows it: links, addresses and foreign routes become connected and kernel routes; configured
-//! routes follow the interfaces they name; the data planes and the anycast controller learn which addresses are local.
+//! routes follow them; the data planes and the anycast controller learn which addresses are local.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use bgpd::speaker::message::LinkAddress;
@@ -9,12 +9,13 @@ use fib_sync::host::{HostEvent, HostEvents, HostTable};
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
 use rib::message::Input;
-use rib::{IfIndex, Leg, NextHop, NextHopSet, Protocol, Route, RouteBatch, Source};
+use rib::{IfIndex, RouteBatch};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handles::{Events, Gone, RibHandle, What};
+use super::statics::Statics;
 use crate::anycast::AnycastHandle;
-use crate::config::model::{StaticLeg, StaticRoute, StaticTo};
+use crate::config::model::StaticRoute;
 
 /// Reloads of the configured routes on their way. Full: the reload waits.
 pub(super) const STATICS: usize = 1;
@@ -39,16 +40,14 @@ pub(super) struct Wires {
 
 pub(super) struct HostTask {
     table: HostTable,
-    statics: Vec<StaticRoute>,
+    statics: Statics,
     wires: Wires,
     local: HashSet<IpAddr>,
-    /// What the RIB was told of the configured routes.
-    told: BTreeMap<IpNet, Route>,
 }
 
 impl HostTask {
-    pub(super) fn new(table: HostTable, statics: Vec<StaticRoute>, wires: Wires) -> Self {
-        Self { table, statics, wires, local: HashSet::new(), told: BTreeMap::new() }
+    pub(super) fn new(table: HostTable, statics: Statics, wires: Wires) -> Self {
+        Self { table, statics, wires, local: HashSet::new() }
     }
 
     /// Runs until every source of events has ended or the RIB is gone.
@@ -63,6 +62,7 @@ impl HostTask {
                 // A new service's VIP is claimed before the address that it binds is seen.
                 biased;
                 Ok(()) = self.wires.claimed.changed() => self.claim().await,
+                () = self.statics.path_changed() => self.tell_statics().await,
                 event = first.recv() => match event {
                     Some(event) => self.turn(event, &mut first).await,
                     None => return,
@@ -72,7 +72,7 @@ impl HostTask {
                     None => Ok(()),
                 },
                 Some((statics, done)) = reload.recv() => {
-                    self.statics = statics;
+                    self.statics.set(statics).await;
                     let outcome = self.tell_statics().await;
                     let _ = done.send(());
                     outcome
@@ -126,7 +126,7 @@ impl HostTask {
                 if std::mem::take(&mut links_changed) {
                     self.tell_statics().await?;
                 }
-                for name in missing_interfaces(&self.statics, &self.table) {
+                for name in self.statics.missing_interfaces(&self.table) {
                     tracing::warn!(
                         interface = name,
                         "static routes name an interface that this host does not have yet"
@@ -141,6 +141,14 @@ impl HostTask {
             self.tell_addresses();
         }
         if links_changed { self.tell_statics().await } else { Ok(()) }
+    }
+
+    /// Brings the RIB's configured routes to what the configuration, the interfaces and BFD say now.
+    async fn tell_statics(&mut self) -> Result<(), Gone> {
+        match self.statics.changes(&|name| self.table.index_of(name)) {
+            Some(batch) => self.wires.rib.urgent(Input::Routes(batch)).await,
+            None => Ok(()),
+        }
     }
 
     async fn flush(&self, batches: &mut Vec<RouteBatch>) -> Result<(), Gone> {
@@ -198,29 +206,6 @@ impl HostTask {
         tracing::debug!(interface = %name, up, "link");
         self.wires.events.send(What::Link { index, name, up });
     }
-
-    /// Brings the RIB's configured routes to what the configuration and the interfaces say now.
-    async fn tell_statics(&mut self) -> Result<(), Gone> {
-        let wanted: BTreeMap<IpNet, Route> = self
-            .statics
-            .iter()
-            .filter_map(|route| Some((route.prefix, static_route(route, &|name| self.table.index_of(name))?)))
-            .collect();
-        let mut batch = RouteBatch::new(Source::Static);
-        for prefix in self.told.keys().filter(|prefix| !wanted.contains_key(prefix)) {
-            batch.remove(*prefix);
-        }
-        for (prefix, route) in &wanted {
-            if self.told.get(prefix) != Some(route) {
-                batch.add(*prefix, route.clone());
-            }
-        }
-        self.told = wanted;
-        if batch.changes.is_empty() {
-            return Ok(());
-        }
-        self.wires.rib.urgent(Input::Routes(batch)).await
-    }
 }
 
 async fn recv(source: &mut Option<HostEvents>) -> Option<HostEvent> {
@@ -238,40 +223,4 @@ fn append(have: &mut RouteBatch, batch: RouteBatch) {
         change.route = change.route.map(|index| index + offset);
         change
     }));
-}
-
-/// The configured route as the RIB has it: without the ways over interfaces that do not exist; `None` if none is left.
-fn static_route(route: &StaticRoute, index_of: &dyn Fn(&str) -> Option<IfIndex>) -> Option<Route> {
-    let next_hops = match &route.to {
-        StaticTo::Discard(how) => NextHop::Discard(*how).into(),
-        StaticTo::Legs(legs) => NextHopSet::new(legs.iter().filter_map(|leg| static_leg(leg, index_of)))?,
-    };
-    let StaticRoute { distance, metric, tag, .. } = *route;
-    Some(Route { protocol: Protocol::Static, distance, metric, tag, next_hops })
-}
-
-fn static_leg(leg: &StaticLeg, index_of: &dyn Fn(&str) -> Option<IfIndex>) -> Option<Leg> {
-    let interface = match &leg.interface {
-        Some(name) => Some(index_of(name)?),
-        None => None,
-    };
-    let next_hop = match (leg.gateway, interface) {
-        (Some(addr), interface) => NextHop::Gateway { addr, interface, onlink: leg.onlink },
-        (None, Some(index)) => NextHop::Interface(index),
-        (None, None) => return None,
-    };
-    Some(Leg { next_hop, weight_less_one: u8::try_from(leg.weight.saturating_sub(1)).unwrap_or(u8::MAX) })
-}
-
-/// The interfaces that configured routes name and the host does not have.
-fn missing_interfaces<'r>(statics: &'r [StaticRoute], table: &HostTable) -> BTreeSet<&'r str> {
-    statics
-        .iter()
-        .flat_map(|route| match &route.to {
-            StaticTo::Legs(legs) => legs.as_slice(),
-            StaticTo::Discard(_) => &[],
-        })
-        .filter_map(|leg| leg.interface.as_deref())
-        .filter(|name| table.index_of(name).is_none())
-        .collect()
 }

@@ -29,6 +29,7 @@ mod paths;
 mod process;
 mod redistribute;
 mod rib_thread;
+mod statics;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHand
 use super::host::{self, HostTask, NewStatics, Wires};
 use super::redistribute::{BgpSink, Redistribution};
 use super::rib_thread::{self, Listeners};
+use super::statics::Statics;
 use super::{added, api_routes, paths, sweep};
 use crate::anycast::{AnycastHandle, task::Carriers};
 use crate::api::{self, ApiAddress};
@@ -217,7 +218,9 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         synced: synced_tx,
         claimed,
     };
-    let task = HostTask::new(HostTable::new(model.distances.kernel), model.statics.clone(), wires);
+    let bfd = bfd::spawn(seed.rotate_left(32))?;
+    let configured_routes = Statics::new(model.statics.clone(), bfd.clone()).await;
+    let task = HostTask::new(HostTable::new(model.distances.kernel), configured_routes, wires);
     tokio::spawn(task.run(opened.sources, new_statics));
 
     let (stop, wishes) = mpsc::channel(1);
@@ -229,7 +232,6 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let base = info.config.as_ref().and_then(|path| path.parent()).map(Path::to_path_buf).unwrap_or_default();
     let configured = Arc::new(Notify::new());
     let neighbors = added::spawn(bgp.clone(), speaker, base, Arc::clone(&configured));
-    let bfd = bfd::spawn(seed.rotate_left(32))?;
     let node = Node { info: Arc::new(info), rib, bgp, anycast, fibs, api_routes, neighbors, bfd, events, stop };
 
     let (api_stop, api_stopped) = watch::channel(false);

@@ -233,3 +233,45 @@ fn fifty_milliseconds_times_three_do_not_flap_while_every_core_is_loaded() {
     assert_eq!((session["state"].as_str(), session["failures"].as_u64()), (Some("up"), Some(0)), "{session}");
     assert!(session["packets_in"].as_u64() > Some(seconds * 15), "{session}");
 }
+
+#[test]
+fn a_static_route_leaves_a_gateway_whose_path_is_cut_and_comes_back_to_it() {
+    let Some(mut lab) = lab("a_static_route_leaves_a_gateway") else { return };
+    let cable = Cable::new(&mut lab);
+    let other = lab.node("other");
+    lab.link((&cable.ours, "e1", "10.97.0.1/24"), (&other, "e0", "10.97.0.2/24"));
+    let bird = "router id 10.98.0.2;\nprotocol device {}\n\
+                protocol bfd { interface \"*\" { interval 50 ms; multiplier 3; }; neighbor 10.98.0.1; }\n";
+    let bird = Bird::start(&cable.theirs, bird);
+    // The other gateway knows no BFD, which says nothing about it.
+    let bfd = "bfd = { interval = \"50ms\", multiplier = 3 }";
+    let anyhop = Anyhop::start(
+        &cable.ours,
+        &format!(
+            "[node]\nasn = 65001\nrouter_id = \"10.98.0.1\"\n[[static]]\nprefix = \"198.51.100.0/24\"\n\
+             via = [\"10.98.0.2\", \"10.97.0.2\"]\n{bfd}\n[[static]]\nprefix = \"203.0.113.0/24\"\nvia = \"10.98.0.2\"\n{bfd}\n"
+        ),
+    );
+    let up = |session: &Value| session["state"] == "up" && session["address"].to_string().contains("10.98.0.2");
+    let leads = |both: bool| {
+        wait_for("the RIB to follow the path", || {
+            let lookup = |address: &str| format!("{:?}", anyhop.client(&["lookup", address]));
+            let (shared, alone) = (lookup("198.51.100.1"), lookup("203.0.113.1"));
+            let right = shared.contains("10.97.0.2")
+                && shared.contains("10.98.0.2") == both
+                && alone.contains("10.98.0.2") == both;
+            if right { Ok(()) } else { Err(format!("{shared}\n{alone}")) }
+        });
+    };
+    wait_for("BIRD's session to come up", || {
+        let all = sessions(&anyhop);
+        if all.iter().any(up) { Ok(()) } else { Err(format!("{all:?}\n{}", bird.ask("show bfd sessions"))) }
+    });
+    leads(true);
+    let failures = sessions(&anyhop).iter().filter(|session| up(session)).count();
+    assert_eq!((sessions(&anyhop).len(), failures), (2, 1));
+    cable.cut();
+    leads(false);
+    cable.mend();
+    leads(true);
+}

@@ -9,6 +9,7 @@ use rib::AddressFamily;
 use toml::de::DeValue;
 
 use super::{family, password};
+use crate::config::bfd::bfd;
 use crate::config::file;
 use crate::config::read::{At, Table, Value};
 
@@ -93,11 +94,8 @@ shared! {
     as_override: bool = |table| table.get("as_override");
     adj_in: AdjInKeep = |table| table.word("adj_in", &[("all", AdjInKeep::All), ("accepted", AdjInKeep::Accepted)]);
     enabled: bool = |table| table.get("enabled");
-    bfd: Option<Bfd> = bfd;
+    bfd: Option<Bfd> = |table| bfd(table, path(table, "neighbor.bfd", "neighbor_group.bfd"));
 }
-
-/// What BFD can be asked to do.
-const BFD_INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
 /// Our role towards a neighbor (RFC 9234 §4.1).
 const ROLES: &[(&str, Role)] = &[
@@ -204,35 +202,6 @@ fn add_path(table: &Table<'_>) -> Option<AddPath> {
         receive: inner.get("receive").unwrap_or(false),
         send: inner.int("send", 0..=255).map_or(0, |at| at.value),
     })
-}
-
-/// `bfd` as a switch.
-struct Switch(bool);
-
-impl Value for Switch {
-    fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        let right = || "must be true, false, or a table as in { interval = \"50ms\", multiplier = 3 }".to_owned();
-        value.as_bool().map(Self).ok_or_else(right)
-    }
-}
-
-fn bfd(table: &Table<'_>) -> Option<Option<Bfd>> {
-    let name = path(table, "neighbor.bfd", "neighbor_group.bfd");
-    if table.inner("bfd", name).is_none() {
-        return table.get::<Switch>("bfd").map(|on| on.0.then(Bfd::default));
-    }
-    let inner = table.table("bfd", name, file::BFD)?;
-    let default = Bfd::default();
-    let interval = inner.at::<Duration>("interval");
-    if let Some(at) = interval.as_ref().filter(|at| !BFD_INTERVALS.contains(&at.value)) {
-        inner.wrong(at.span.clone(), "interval", "must be from \"10ms\" to \"60s\"");
-        return None;
-    }
-    Some(Some(Bfd {
-        interval: interval.map_or(default.interval, |at| at.value),
-        multiplier: inner.int("multiplier", 1..=255).map_or(default.multiplier, |at| at.value),
-        multihop: inner.get("multihop"),
-    }))
 }
 
 fn graceful_restart(table: &Table<'_>) -> Option<GracefulRestart> {
