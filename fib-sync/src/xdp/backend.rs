@@ -81,7 +81,7 @@ impl XdpBackend {
             .iter()
             .filter_map(|event| if let Event::Link(link, _) = event { Some(link.name.clone()) } else { None })
             .collect();
-        watch::take_dump(&shared, events).map_err(BackendError::Lost)?;
+        watch::take_dump(&shared, &events).map_err(BackendError::Lost)?;
         {
             let state = &mut *shared.lock();
             for name in state.attachments.missing(|name| names.iter().any(|have| have == name)) {

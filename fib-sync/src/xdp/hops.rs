@@ -211,12 +211,9 @@ impl Hops {
             Forwarding::Legs(legs) => self.take_legs(legs, ports)?,
             Forwarding::Discard(_) | Forwarding::Local => Vec::new(),
         };
-        let number = match known.or_else(|| self.numbers.take()) {
-            Some(number) => number,
-            None => {
-                self.release_legs(members.iter().map(|(leg, _)| *leg));
-                return Err(FibFault::CapacityExceeded);
-            }
+        let Some(number) = known.or_else(|| self.numbers.take()) else {
+            self.release_legs(members.iter().map(|(leg, _)| *leg));
+            return Err(FibFault::CapacityExceeded);
         };
         let old = self.meanings.remove(&number);
         let old_slice = old.as_ref().and_then(|old| old.slice);
@@ -274,12 +271,9 @@ impl Hops {
         let mut members = Vec::with_capacity(legs.len());
         for leg in legs {
             let key = LegKey { interface: leg.interface, gateway: leg.gateway, onlink: leg.onlink };
-            let number = match self.leg_of.get(&key).copied().or_else(|| self.new_leg(key, ports)) {
-                Some(number) => number,
-                None => {
-                    self.release_legs(members.iter().map(|(leg, _)| *leg));
-                    return Err(FibFault::CapacityExceeded);
-                }
+            let Some(number) = self.leg_of.get(&key).copied().or_else(|| self.new_leg(key, ports)) else {
+                self.release_legs(members.iter().map(|(leg, _)| *leg));
+                return Err(FibFault::CapacityExceeded);
             };
             if let Some(leg) = self.legs.get_mut(&number) {
                 leg.users += 1;

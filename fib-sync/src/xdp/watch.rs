@@ -19,11 +19,11 @@ const CONFIRM_EVERY: u32 = 8;
 const ASK_MOST: usize = 512;
 
 /// Takes in all that is there. An interface of ours that cannot be used is an error the first time.
-pub(super) fn take_dump(shared: &Shared, events: Vec<Event>) -> Result<(), String> {
+pub(super) fn take_dump(shared: &Shared, events: &[Event]) -> Result<(), String> {
     let mut state = shared.lock();
     let mut present = HashSet::new();
     let mut neighbors = HashSet::new();
-    for event in &events {
+    for event in events {
         match event {
             Event::Link(link, _) => drop(present.insert(link.index)),
             Event::Neighbor { interface, addr, mac: Some(_), .. } => drop(neighbors.insert((*interface, *addr))),
@@ -36,7 +36,7 @@ pub(super) fn take_dump(shared: &Shared, events: Vec<Event>) -> Result<(), Strin
         state.attachments.on_gone(&mut state.plane, gone);
     }
     // Neighbors first: a port that is taken up finds those behind it, and no packet a leg without.
-    for event in &events {
+    for event in events {
         if let Event::Neighbor { interface, addr, mac, stale } = event {
             state.plane.ports.set_neighbor(*interface, *addr, *mac, *stale);
         }
@@ -91,7 +91,7 @@ fn follow(shared: &Shared, neighbors: &mut Neighbors) {
     if events.contains(&Event::Lost) {
         match neighbors.dump() {
             Ok(all) => {
-                if let Err(why) = take_dump(shared, all) {
+                if let Err(why) = take_dump(shared, &all) {
                     tracing::warn!("{why}");
                 }
             }

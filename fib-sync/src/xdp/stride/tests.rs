@@ -124,7 +124,7 @@ fn a_reader_never_sees_a_gap_or_a_stranger_while_more_specific_prefixes_come_and
                 |base: usize, at: usize| unsafe { (*(base as *const AtomicU32).add(at)).load(Ordering::Acquire) };
             let mut reads = 0u64;
             while !stop.load(Ordering::Relaxed) || reads < 100_000 {
-                let mut found = word(root, 0x0a00_01);
+                let mut found = word(root, 0x000a_0001);
                 if found & EXT != 0 {
                     found = word(groups, (found & !EXT) as usize * GROUP_WORDS + 5);
                 }
