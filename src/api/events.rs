@@ -133,6 +133,12 @@ fn told(event: &NodeEvent) -> v1::Event {
             neighbor.to_string(),
             format!("{count} prefixes of {family:?} are held of it, the limit is {limit} (max_prefix)"),
         ),
+        What::Bgp(bgp::Event::NoPlace { neighbor }) => (
+            Kind::Neighbor,
+            Error,
+            neighbor.to_string(),
+            "not taken in: there are 65,535 BGP neighbors already".to_owned(),
+        ),
         What::Bgp(bgp::Event::UpdateFault { neighbor, what }) => {
             (Kind::Neighbor, Warning, neighbor.to_string(), what.clone())
         }

@@ -57,6 +57,9 @@ fn log_bgp(event: &Event) {
         Event::NearLimit { neighbor, family, count, limit } => {
             tracing::warn!(%neighbor, ?family, count, limit, "near the limit on prefixes (max_prefix)");
         }
+        Event::NoPlace { neighbor } => {
+            tracing::error!(%neighbor, "not taken in: there are 65,535 BGP neighbors already")
+        }
         Event::UpdateFault { neighbor, what } => tracing::warn!(%neighbor, %what, "faulty UPDATE (RFC 7606)"),
     }
 }

@@ -409,7 +409,8 @@ impl Running {
     }
 
     /// Stops the node: services are drained and withdrawn, VIPs taken off, sessions closed with a Cease, our routes removed
-    /// from the data planes unless told to keep them. Takes at most nine seconds and the drain times.
+    /// from the data planes unless told to keep them. Where all keep them, neighbors that keep our routes over a restart are
+    /// left to do so (RFC 4724 §4.1). Takes at most nine seconds and the drain times.
     pub async fn stop(self) {
         self.node.events.send(What::Stopping);
         let services = self.node.anycast.services().await;
@@ -422,11 +423,18 @@ impl Running {
             _ => fib.kernel.keep_on_exit,
         };
         let (kept, removed): (Vec<_>, Vec<_>) = self.backends.iter().cloned().partition(keeps);
+        let forwards_on = removed.is_empty() && !kept.is_empty();
         let orderly = async move {
             node.anycast.shutdown().await;
             // Routes that stay must outlive the sessions they came from.
             stop_backends(&kept, OnStop::Keep).await;
-            if tokio::time::timeout(Duration::from_secs(4), node.bgp.shutdown()).await.is_err() {
+            let sessions = async {
+                match forwards_on {
+                    true => node.bgp.restart().await,
+                    false => node.bgp.shutdown().await,
+                }
+            };
+            if tokio::time::timeout(Duration::from_secs(4), sessions).await.is_err() {
                 tracing::warn!("BGP sessions did not close in time");
             }
             // After the sessions: until then their paths are watched.

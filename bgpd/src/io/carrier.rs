@@ -275,7 +275,7 @@ impl Carrier {
             | Command::SoftOut { neighbor }
             | Command::Drain { neighbor }
             | Command::PathDown { neighbor } => Some(neighbor.clone()),
-            Command::Shutdown => None,
+            Command::Shutdown | Command::Restart => None,
         };
         if let Some(neighbor) = named {
             let query = Query::Neighbors(Some(neighbor));
@@ -284,14 +284,14 @@ impl Carrier {
             }
             self.handle(Input::Command(command));
         } else {
-            self.shut_down();
+            self.shut_down(command);
         }
         Ok(())
     }
 
-    fn shut_down(self: &Rc<Self>) {
+    fn shut_down(self: &Rc<Self>, how: Command) {
         if !std::mem::replace(&mut self.state.borrow_mut().shutting_down, true) {
-            self.handle(Input::Command(Command::Shutdown));
+            self.handle(Input::Command(how));
             let carrier = Rc::clone(self);
             spawn_local(async move {
                 tokio::time::sleep(SHUTDOWN_MAX).await;
@@ -450,7 +450,7 @@ impl Carrier {
             self.answer(request);
         }
         // Every handle is gone: nobody could stop us later.
-        self.shut_down();
+        self.shut_down(Command::Shutdown);
     }
 
     /// Looks for neighbors on the interfaces that want it, and no longer on others.
@@ -502,7 +502,7 @@ pub(super) fn log(event: &Event) {
             info!(peer = %neighbor, ?from, ?to, ?reason, "session state");
         }
         Event::UnknownPeer { remote } => debug!(%remote, "connection from an address that is no neighbor refused"),
-        Event::NearLimit { .. } => {}
+        Event::NearLimit { .. } | Event::NoPlace { .. } => {}
         Event::UpdateFault { neighbor, what } => debug!(peer = %neighbor, what, "faulty UPDATE"),
     }
 }

@@ -187,8 +187,17 @@ impl Handle {
 
     /// Withdraws our own routes, closes every session with a Cease, and returns when the thread has ended.
     pub async fn shutdown(&self) {
+        self.end(Command::Shutdown).await;
+    }
+
+    /// The same before a restart over which the data plane forwards on; see [`Command::Restart`].
+    pub async fn restart(&self) {
+        self.end(Command::Restart).await;
+    }
+
+    async fn end(&self, how: Command) {
         // An error means that the thread has ended already.
-        let _ = self.command(Command::Shutdown).await;
+        let _ = self.command(how).await;
         self.ended().await;
     }
 

@@ -226,4 +226,4 @@ impl NextHops {
 }
 
 /// The way to ourselves.
-const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Connected, connected: true };
+pub(super) const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Connected, connected: true };

@@ -92,11 +92,17 @@ impl Peers {
         &mut self.0[usize::from(peer.0)]
     }
 
-    /// Adds a neighbor in the next place.
-    pub fn push(&mut self, facts: PeerFacts) -> PeerIndex {
-        let index = u16::try_from(self.0.len()).expect("a speaker has fewer than 65,536 neighbors");
+    /// Adds a neighbor in the next place; `None` if all 65,536 are taken, ours among them.
+    pub fn push(&mut self, facts: PeerFacts) -> Option<PeerIndex> {
+        let index = u16::try_from(self.0.len()).ok()?;
         self.0.push(facts);
-        PeerIndex(index)
+        Some(PeerIndex(index))
+    }
+
+    /// There is a next place.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.0.len() <= usize::from(u16::MAX)
     }
 
     /// True if a path of this generation of `peer` may be used.

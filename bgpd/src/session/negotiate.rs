@@ -170,6 +170,12 @@ impl Negotiated {
         self.our_restart.is_some() && self.peer_restart.as_ref().is_some_and(|restart| !restart.families.is_empty())
     }
 
+    /// The neighbor keeps our routes while we restart, as we asked it to (RFC 4724 §4.2).
+    #[must_use]
+    pub fn is_helped(&self) -> bool {
+        self.peer_restart.is_some() && self.our_restart.as_ref().is_some_and(|restart| !restart.families.is_empty())
+    }
+
     /// At least one end restarts some family gracefully; the other helps it.
     pub(super) fn restarts_any(&self) -> bool {
         [&self.our_restart, &self.peer_restart].into_iter().flatten().any(|restart| !restart.families.is_empty())

@@ -38,8 +38,6 @@ pub enum StopCause {
     /// We restart, and the neighbor is to keep our routes meanwhile: nothing is said, the connection just ends
     /// (RFC 4724 §4.1).
     Restarting,
-    /// We cannot take more.
-    OutOfResources,
     /// BFD says the path is broken (RFC 9384).
     BfdDown,
 }
@@ -60,7 +58,6 @@ impl StopCause {
                 data.put_u32(*limit);
                 Notification::cease(cease::MAX_PREFIXES).with_data(data.freeze())
             }
-            Self::OutOfResources => Notification::cease(cease::OUT_OF_RESOURCES),
             Self::BfdDown => Notification::cease(cease::BFD_DOWN),
             Self::Restarting => return None,
         })
@@ -86,7 +83,6 @@ impl StopCause {
             | Self::AdminReset { .. }
             | Self::Deconfigured
             | Self::MaxPrefix { .. }
-            | Self::OutOfResources
             // What is kept would be forwarded into the hole that BFD has found.
             | Self::BfdDown => true,
             Self::ConfigChange | Self::Restarting => false,
@@ -113,7 +109,6 @@ impl fmt::Display for StopCause {
             Self::ConfigChange => f.write_str("configuration changed"),
             Self::MaxPrefix { family, limit, .. } => write!(f, "more than {limit} prefixes of {family}"),
             Self::Restarting => f.write_str("we restart"),
-            Self::OutOfResources => f.write_str("out of resources"),
             Self::BfdDown => f.write_str("BFD is down"),
         }
     }

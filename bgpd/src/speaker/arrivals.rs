@@ -151,7 +151,8 @@ impl Speaker {
     }
 
     fn has_room(&self, range: &NeighborRange) -> bool {
-        self.out_of(range).count() < range.limit as usize || self.replaceable(range).is_some()
+        let free = self.tables.has_place() && self.out_of(range).count() < range.limit as usize;
+        free || self.replaceable(range).is_some()
     }
 
     /// Nothing would be lost with it: no connection, no routes kept over a restart, no operator's wish.
@@ -201,7 +202,7 @@ impl Speaker {
     /// Makes a neighbor out of the range that `address` is in, if there is room.
     fn come(&mut self, address: IpAddr, interface: Option<&Arc<str>>, out: &mut Vec<Output>) -> Option<usize> {
         let range = range_of(&self.config, address)?.clone();
-        if self.out_of(&range).count() >= range.limit as usize {
+        if !self.tables.has_place() || self.out_of(&range).count() >= range.limit as usize {
             let away = self.replaceable(&range)?;
             self.remove_neighbor(away, out);
         }

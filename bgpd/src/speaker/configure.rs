@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::arrivals;
 use super::keeping::Keeping;
 use super::limits::Warned;
-use super::message::{LinkAddress, NeighborKey, Output};
+use super::message::{Event, LinkAddress, NeighborKey, Output};
 use super::neighbor::{FaultEvents, Neighbor};
 use super::tables::{AggregateSettings, Settings};
 use super::{Speaker, Tables};
@@ -99,9 +99,8 @@ pub fn effect(
 impl Speaker {
     pub(super) fn add_neighbor(&mut self, config: NeighborConfig, range: Option<IpNet>, out: &mut Vec<Output>) {
         let number = self.next_number;
-        self.next_number += 1;
         let session = arrivals::session_config(&self.config, &config, None, number);
-        let peer = self.tables.add_peer(PeerFacts {
+        let place = self.tables.add_peer(PeerFacts {
             // Known with the session.
             kind: PeerKind::External,
             epochs: crate::locrib::Epochs::default(),
@@ -110,7 +109,11 @@ impl Speaker {
             router_id: std::net::Ipv4Addr::UNSPECIFIED,
             address: config.address,
         });
-        let neighbor = Neighbor {
+        let Some(peer) = place else {
+            return out.push(Output::Event(Event::NoPlace { neighbor: config.key() }));
+        };
+        self.next_number = self.next_number.wrapping_add(1);
+        let mut neighbor = Neighbor {
             session: Session::new(session, self.config.seed.wrapping_add(u64::from(number))),
             peer,
             enabled: config.enabled,
@@ -129,7 +132,6 @@ impl Speaker {
             away_since: None,
             config,
         };
-        let mut neighbor = neighbor;
         if !self.hold.is_restarting() {
             neighbor.session.restart_is_over();
         }

@@ -115,6 +115,9 @@ pub enum Command {
     },
     /// Withdraw our own routes and close every session (Cease, administrative shutdown).
     Shutdown,
+    /// The same before a restart over which the data plane forwards on: only services are withdrawn, and neighbors that keep our
+    /// routes meanwhile are told nothing, their connections just end (RFC 4724 §4.1).
+    Restart,
 }
 
 /// A route of our own, to be announced.
@@ -228,6 +231,11 @@ pub enum Event {
         count: u32,
         /// What ends the session when it is exceeded.
         limit: u32,
+    },
+    /// There is no place for another neighbor: a speaker has 65,535.
+    NoPlace {
+        /// Who cannot be one.
+        neighbor: NeighborKey,
     },
     /// A route or message was treated by RFC 7606 without a reset.
     UpdateFault {

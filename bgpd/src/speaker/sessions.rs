@@ -241,7 +241,8 @@ impl Speaker {
                     self.set_draining(at, true, out);
                 }
             }
-            Command::Shutdown => self.shut_down(out),
+            Command::Shutdown => self.shut_down(false, out),
+            Command::Restart => self.shut_down(true, out),
         }
     }
 
@@ -279,17 +280,25 @@ impl Speaker {
         }
     }
 
-    fn shut_down(&mut self, out: &mut Vec<Output>) {
+    fn shut_down(&mut self, restarting: bool, out: &mut Vec<Output>) {
         if std::mem::replace(&mut self.shutting_down, true) {
             return;
         }
         self.hold = Hold::default();
         self.hold.apply(&mut self.tables);
-        self.tables.withdraw_local();
+        match restarting {
+            true => self.tables.withdraw_services(),
+            false => self.tables.withdraw_local(),
+        }
         for at in 0..self.neighbors.len() {
             self.hand_over(at);
+            let negotiated = self.neighbors[at].as_ref().and_then(|neighbor| neighbor.negotiated.as_ref());
             let message = self.config.shutdown_message.clone();
-            self.tell_session(at, SessionInput::Stop(StopCause::AdminShutdown { message }), out);
+            let cause = match negotiated.filter(|negotiated| restarting && negotiated.is_helped()) {
+                Some(_) => StopCause::Restarting,
+                None => StopCause::AdminShutdown { message },
+            };
+            self.tell_session(at, SessionInput::Stop(cause), out);
         }
         self.check_finished(out);
     }

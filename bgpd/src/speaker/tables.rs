@@ -143,20 +143,28 @@ impl Tables {
         }
     }
 
-    /// A place for a neighbor.
-    pub(super) fn add_peer(&mut self, facts: PeerFacts) -> PeerIndex {
-        // A place is used again once no path of its last holder can be left.
+    /// A place for a neighbor; `None` if there is none left.
+    pub(super) fn add_peer(&mut self, facts: PeerFacts) -> Option<PeerIndex> {
+        // A place is used again once no path of its last holder can be left; if there is no other, that is seen to now.
+        if !self.peers.has_room() {
+            while self.scan_slice(SLICE) {}
+        }
         if self.is_scanned()
             && let Some(peer) = self.retired.pop()
         {
             let epochs = self.peers.get(peer).epochs;
             *self.peers.get_mut(peer) = PeerFacts { epochs, ..facts };
-            return peer;
+            return Some(peer);
         }
-        let peer = self.peers.push(facts);
+        let peer = self.peers.push(facts)?;
         self.group_of.push(None);
         self.imports.push(None);
-        peer
+        Some(peer)
+    }
+
+    /// [`Self::add_peer`] would find a place.
+    pub(super) fn has_place(&self) -> bool {
+        self.peers.has_room() || !self.retired.is_empty()
     }
 
     /// A neighbor is no more; its session is down.
@@ -382,15 +390,24 @@ impl Tables {
 
     fn run_groups(&mut self, now: Instant) -> bool {
         let count = self.groups.len().max(1);
-        let share = (SLICE * 4 / count).max(512);
-        // Who was first last time is last this time.
+        let mut left = SLICE * 4;
+        let share = (left / count).max(512);
+        // Who was first last time is last this time; where there are many, the next slice begins with whom this one left out.
         self.turn = (self.turn + 1) % count;
+        let first = self.turn;
         for turn in 0..self.groups.len() {
-            let at = (turn + self.turn) % count;
+            let at = (turn + first) % count;
             let Some(group) = &mut self.groups[at] else { continue };
             let (store, peers) = (&mut self.store, &self.peers);
-            group.run(&mut ExportTables { shard: &mut self.shards.v4, store, peers }, share);
-            group.run(&mut ExportTables { shard: &mut self.shards.v6, store, peers }, share);
+            if left > 0 {
+                let given = share.min(left);
+                let v4 = group.run(&mut ExportTables { shard: &mut self.shards.v4, store, peers }, given);
+                let v6 = group.run(&mut ExportTables { shard: &mut self.shards.v6, store, peers }, given);
+                left = left.saturating_sub(2 * given - v4 - v6);
+                if left == 0 {
+                    self.turn = at;
+                }
+            }
             if let Some(slow) = group.laggard(now)
                 && let Some(alone) = group.split(store, slow)
             {

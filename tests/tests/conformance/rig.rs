@@ -196,6 +196,12 @@ impl Rig {
         assert_eq!(now(), expected, "{prefix}");
     }
 
+    /// Routes that the data plane holds beside the static ones.
+    pub fn neighbor_routes(&self) -> usize {
+        let fixed = ["10.0.0.0/8", "2001:db8::/32"];
+        self.plane.routes().iter().filter(|(prefix, _)| !fixed.contains(&prefix.to_string().as_str())).count()
+    }
+
     /// Stops it as SIGTERM does.
     pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {

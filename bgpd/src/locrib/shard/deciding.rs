@@ -7,12 +7,9 @@ use super::{Context, Shard};
 use crate::attrs::{Facts, flag};
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::decision::{self, Contender, Contenders, Multipath};
-use crate::locrib::nexthop::State;
+use crate::locrib::nexthop::{OWN, State};
 use crate::locrib::path::{HAS_BEST, MULTIPATH, NIL};
 use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers};
-
-/// The way to ourselves.
-const OWN: Reach = Reach { metric: rib::Metric(0), protocol: rib::Protocol::Connected, connected: true };
 
 /// The configured rules for paths used together.
 struct Together<'a, 'b> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use rib::{AddressFamily, V4, V6};
+use rib::{AddressFamily, Protocol, V4, V6};
 
 use super::{ExportTables, InTables, Tables};
 use crate::attrs::Extra;
@@ -66,6 +66,25 @@ impl Tables {
         self.drop_aggregates();
         self.withdraw_local_in::<V4>();
         self.withdraw_local_in::<V6>();
+    }
+
+    /// Withdraws every service of ours: who keeps our other routes while we restart must not send it packets meanwhile.
+    pub(in crate::speaker) fn withdraw_services(&mut self) {
+        let mut changes = Vec::new();
+        self.services::<V4>(&mut changes);
+        self.services::<V6>(&mut changes);
+        self.local(&LocalBatch { changes });
+    }
+
+    fn services<F: InTables>(&self, changes: &mut Vec<(IpNet, Option<Arc<LocalRoute>>)>) {
+        let shard = F::shard(self);
+        let of_ours = (0..shard.end()).map(DestId).filter(|dest| shard.is_used(*dest) && shard.is_local(*dest));
+        for dest in of_ours {
+            let is_service = |id: AttrId| id.is_some() && self.store.facts(id).protocol == Some(Protocol::Service);
+            if shard.paths_of(dest, PeerIndex::LOCAL).any(|(_, path)| is_service(path.imported)) {
+                changes.push((F::net(shard.prefix(dest)), None));
+            }
+        }
     }
 
     fn withdraw_local_in<F: InTables>(&mut self) {

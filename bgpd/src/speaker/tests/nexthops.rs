@@ -8,7 +8,7 @@ use rib::{Discard, NextHop};
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor, net};
 use crate::config::{AddPath, NeighborConfig, PolicyRef};
 use crate::policy::{Action, Match, Policy, PolicySet, Rule, Set};
-use crate::speaker::message::{ExportVerdict, NeighborKey, Query, Reply};
+use crate::speaker::message::{ExportVerdict, Input, NeighborKey, Query, Reply};
 use crate::wire::attr::{PathAttributes, community};
 
 const PREFIX: &str = "192.0.2.0/24";
@@ -135,6 +135,36 @@ fn route_server() -> Rig {
     let mut config = config(vec![of(1), of(2), picky, of(4)]);
     config.policies = policies.into();
     Rig::up(config)
+}
+
+#[test]
+fn many_clients_of_a_route_server_share_a_slice() {
+    let of = |n: u8| NeighborConfig { route_server_client: true, ..neighbor(n, 65000 + u32::from(n)) };
+    let mut rig = Rig::up(config((1..=41).map(of).collect()));
+    let routes: Vec<_> = (0..1500_u32).map(|n| (0, net(&format!("10.{}.{}.0/24", n / 250, n % 250)))).collect();
+    // The way to the next hop is known.
+    rig.announce(41, PREFIX, &attributes(&[65041], "10.0.0.41")).settle();
+    for part in routes.chunks(250) {
+        rig.say(41, part, Some(&attributes(&[65041], "10.0.0.41")));
+    }
+    let told = |rig: &Rig| match rig.view(&Query::Neighbors(None)) {
+        Reply::Neighbors(views) => views.iter().map(|view| view.advertised).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    // 60,000 routes are to be told; no slice may take long over them, and all get on alike.
+    let (mut before, mut slices) = (told(&rig).iter().sum::<u64>(), 0);
+    while before < 40 * 1501 {
+        rig.input(Input::Work);
+        let now = told(&rig);
+        let sum: u64 = now.iter().sum();
+        assert!(sum - before <= 10_000, "{} routes in a slice", sum - before);
+        let ahead = now[..40].iter().max().unwrap() - now[..40].iter().min().unwrap();
+        assert!(ahead <= 1024, "one is {ahead} routes ahead of another");
+        (before, slices) = (sum, slices + 1);
+        assert!(slices < 100, "{now:?}");
+    }
+    rig.settle();
+    assert_eq!(rig.fake(7).view.len(), 1501);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rib::AddressFamily;
+use rib::{AddressFamily, Protocol};
 
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor, service};
 use crate::config::{AdjInKeep, GracefulRestart, NeighborConfig};
 use crate::session::{DownReason, StopCause};
-use crate::speaker::message::{Command, Event, Input, Query, Reply};
+use crate::speaker::message::{Command, Event, Input, LocalRoute, Query, Reply};
 use crate::wire::capability::{Capability, LongLivedFamily, RestartFamily};
 use crate::wire::header;
 use crate::wire::notification::cease;
@@ -437,6 +437,33 @@ fn a_restarted_speaker_does_not_wait_for_ever() {
     early.connect(0);
     early.settle();
     assert_eq!(flags(&mut early, 1), Some((true, true)));
+}
+
+#[test]
+fn a_restart_that_is_planned_leaves_our_routes_with_those_who_keep_them_but_no_service() {
+    let asks = GracefulRestart { restarting: true, ..GracefulRestart::default() };
+    let of = |n: u8| NeighborConfig { graceful_restart: asks, ..neighbor(n, 65000 + u32::from(n)) };
+    let mut rig = Rig::new(config(vec![of(1), of(2), neighbor(3, 65003)]));
+    // The first helps; the second knows nothing of it; the third was not asked to.
+    rig.further.insert(0, vec![restart(false, [false; 2])]);
+    rig.further.insert(2, vec![restart(false, [false; 2])]);
+    (0..3).for_each(|at| rig.connect(at));
+    for n in 1..=3 {
+        rig.send(n, end_of_rib(AddressFamily::Ipv4)).send(n, end_of_rib(AddressFamily::Ipv6));
+    }
+    let network = LocalRoute { protocol: Protocol::Static, ..service() };
+    rig.local(A, Some(network)).local("198.51.100.53/32", Some(service())).settle();
+    assert_eq!(rig.fake(1).view.len(), 2);
+    let before = rig.fake(1).updates;
+    rig.input(Input::Command(Command::Restart));
+    rig.settle();
+    assert!(rig.finished);
+    let heard = [1, 2, 3].map(|n| (rig.fake(n).notifications, rig.fake(n).updates - before));
+    assert_eq!(
+        (heard[0], heard[1].0, heard[2].0),
+        ((0, 1), 1, 1),
+        "one withdrawal, and no Cease for who keeps the rest"
+    );
 }
 
 #[test]

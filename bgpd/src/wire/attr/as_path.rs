@@ -79,14 +79,6 @@ impl AsPath {
         first.asns.first().copied().filter(|_| first.kind == SegmentKind::Sequence)
     }
 
-    /// The AS that originated the path: the last of the last segment, `None` if that is a set, whose members cannot be
-    /// told apart (RFC 6811 §2), or if the path is empty.
-    #[must_use]
-    pub fn origin_as(&self) -> Option<u32> {
-        let last = self.segments.iter().rev().find(|segment| !segment.kind.is_confed())?;
-        last.asns.last().copied().filter(|_| last.kind == SegmentKind::Sequence)
-    }
-
     /// Whether `asn` is anywhere in the path (loop detection, RFC 4271 §9.1.2).
     #[must_use]
     pub fn contains(&self, asn: u32) -> bool {
