@@ -169,3 +169,25 @@ fn random_networks_come_to_rest_as_they_must() {
         w.misfortune(events).settle();
     }
 }
+
+#[test]
+fn a_planned_restart_breaks_no_way_and_takes_the_site_away() {
+    let mut w = World::seeded(11).line(["a", "b", "c"]);
+    for node in &mut w.nodes {
+        for peer in &mut node.peers {
+            peer.graceful_restart.restarting = true;
+            peer.graceful_restart.restart_time = Duration::from_secs(60);
+        }
+    }
+    w.announce("a", "192.0.2.53/32").announce("b", "198.51.100.53/32").settle();
+    w.stop_for_restart("b").run_for(Duration::from_secs(2));
+    // What passes through it goes on; what it was itself is gone.
+    w.expect_path(["c", "b", "a"], "192.0.2.53/32").expect_no_route("c", "198.51.100.53/32");
+    w.restart("b").run_for(Duration::from_secs(2));
+    w.expect_path(["c", "b", "a"], "192.0.2.53/32");
+    w.settle().expect_route("c", "198.51.100.53/32");
+    // A stop for good is the end of both at once.
+    w.stop("b").run_for(Duration::from_secs(2));
+    w.expect_no_route("c", "192.0.2.53/32");
+    w.restart("b").settle().expect_path(["c", "b", "a"], "192.0.2.53/32");
+}

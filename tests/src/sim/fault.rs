@@ -149,7 +149,7 @@ impl World {
         let node = self.rng.usize(0..self.nodes.len());
         let name = self.nodes[node].name.clone();
         let alive = self.nodes[node].machines.is_some();
-        match self.rng.u8(0..28) {
+        match self.rng.u8(0..30) {
             0..=5 => self.announce_any(node),
             6..=8 => {
                 let announced: Vec<IpNet> = self.nodes[node].announced.keys().copied().collect();
@@ -204,6 +204,12 @@ impl World {
                 link.chunk_max = chunk_max;
             }
             20..=23 => self.operator(node),
+            24 if alive => {
+                self.stop(&name);
+            }
+            25 if alive => {
+                self.stop_for_restart(&name);
+            }
             _ => self.reload(node),
         }
     }

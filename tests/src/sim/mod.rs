@@ -8,7 +8,7 @@
 //! - [`tcp`]: connections in octets that arrive in chunks of any size, stall, break, and are read slowly;
 //! - [`node`]: one router; [`plan`]: what it is configured to do;
 //! - [`interior`]: what an IGP would say within an AS;
-//! - [`internet`]: random ASes, sessions and policies; [`fault`]: random misfortune;
+//! - [`internet`]: random ASes, sessions and policies; [`mishaps`]: what can befall a network; [`fault`]: at random;
 //! - [`world`]: the network, its verbs, and how it runs; [`carry`] does what the speakers ask for;
 //! - [`oracle`]: what must be true, computed naively;
 //! - [`checker`]: compares, after quiet.
@@ -19,6 +19,7 @@ pub mod clock;
 pub mod fault;
 pub mod interior;
 pub mod internet;
+pub mod mishaps;
 pub mod node;
 pub mod oracle;
 pub mod plan;

@@ -9,13 +9,13 @@ use std::time::Duration;
 use bgpd::speaker::message::{Input, LocalRoute, Query, Reply, SessionState};
 use bgpd::wire::attr::Origin;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use rib::{FibFault, IfIndex, Protocol};
+use rib::{IfIndex, Protocol};
 
 use super::clock::{Clock, Event};
 use super::internet::Relation;
 use super::node::{Node, Port};
 use super::plan::Peer;
-use super::tcp::{EndState, Side, Tcp, TcpId};
+use super::tcp::Tcp;
 
 /// Quiet is: every session as it should be, and nothing but keepalives for so long. Longer than a hold time, so that silence has been
 /// noticed, and than any retry of a data plane.
@@ -280,7 +280,7 @@ impl World {
         self.recent.push_back((self.clock.elapsed(), line));
     }
 
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         if !self.started {
             self.route_interior();
             for node in 0..self.nodes.len() {
@@ -432,156 +432,6 @@ impl World {
             Reply::Neighbors(views) => views.first().map(|view| view.state),
             _ => None,
         }
-    }
-
-    /// Nothing passes between two routers any more, and nobody is told.
-    pub fn partition(&mut self, a: &str, b: &str) -> &mut Self {
-        self.begin();
-        let link = self.link_between(a, b);
-        self.silence(link, true)
-    }
-
-    /// The end of [`World::partition`].
-    pub fn heal(&mut self, a: &str, b: &str) -> &mut Self {
-        let link = self.link_between(a, b);
-        self.silence(link, false)
-    }
-
-    pub(super) fn silence(&mut self, link: usize, silent: bool) -> &mut Self {
-        self.record((link, silent), || {
-            format!("link {link} {}", if silent { "falls silent" } else { "is heard again" })
-        });
-        self.links[link].silent = silent;
-        if !silent {
-            self.resume(link);
-        }
-        if self.links[link].cable {
-            self.route_interior();
-        }
-        self
-    }
-
-    /// The cable between two routers is pulled: both lose carrier.
-    pub fn unplug(&mut self, a: &str, b: &str) -> &mut Self {
-        self.begin();
-        let link = self.link_between(a, b);
-        self.carrier(link, false)
-    }
-
-    /// The end of [`World::unplug`].
-    pub fn plug(&mut self, a: &str, b: &str) -> &mut Self {
-        let link = self.link_between(a, b);
-        self.carrier(link, true)
-    }
-
-    pub(super) fn carrier(&mut self, link: usize, up: bool) -> &mut Self {
-        self.record((link, up), || format!("link {link} {}", if up { "plugged" } else { "unplugged" }));
-        self.links[link].up = up;
-        for node in self.links[link].nodes {
-            let now = self.clock.now();
-            let Some(port) = self.nodes[node].ports.iter_mut().find(|port| port.link == link) else { continue };
-            port.up = up;
-            let port = port.clone();
-            self.nodes[node].tell_port(now, &port);
-            let outputs = self.nodes[node].pump(now);
-            self.carry(node, outputs);
-        }
-        if up {
-            self.resume(link);
-        }
-        self.route_interior();
-        self
-    }
-
-    /// The router's process dies: its kernel resets its connections and keeps its routes.
-    pub fn crash(&mut self, name: &str) -> &mut Self {
-        self.begin();
-        let node = self.index(name);
-        self.kill(node, true)
-    }
-
-    /// The router loses power: nobody is told, and its data plane is empty.
-    pub fn power_off(&mut self, name: &str) -> &mut Self {
-        self.begin();
-        let node = self.index(name);
-        self.nodes[node].plane.wipe();
-        self.kill(node, false)
-    }
-
-    pub(super) fn kill(&mut self, node: usize, reset: bool) -> &mut Self {
-        let name = self.nodes[node].name.clone();
-        self.record((node, reset), || format!("{name} {}", if reset { "crashes" } else { "loses power" }));
-        self.nodes[node].machines = None;
-        self.nodes[node].forwarding = reset;
-        self.nodes[node].life.life += 1;
-        self.nodes[node].wake_at = None;
-        self.nodes[node].accepted = 0;
-        for peer in &mut self.nodes[node].peers {
-            peer.operator = None;
-            peer.drained = false;
-        }
-        for (_, (tcp, side)) in std::mem::take(&mut self.nodes[node].conns) {
-            self.forget(tcp, side);
-            if reset {
-                self.send_reset(tcp, side.other());
-            }
-        }
-        self.route_interior();
-        self
-    }
-
-    /// The router starts again, with what it is to announce.
-    pub fn restart(&mut self, name: &str) -> &mut Self {
-        let node = self.index(name);
-        self.record(node, || format!("{name} starts"));
-        self.boot(node);
-        self.route_interior();
-        self
-    }
-
-    /// Every connection between two routers is reset, as by a middlebox.
-    pub fn reset_connections(&mut self, a: &str, b: &str) -> &mut Self {
-        self.begin();
-        let link = self.link_between(a, b);
-        self.reset_link(link)
-    }
-
-    pub(super) fn reset_link(&mut self, link: usize) -> &mut Self {
-        for tcp in (0..self.tcps.len()).map(TcpId) {
-            if self.tcps[tcp.0].link == link && self.tcps[tcp.0].ends.iter().any(|end| end.state == EndState::Open) {
-                self.clock.after(Duration::ZERO, Event::Reset(tcp, Side::Client));
-                self.clock.after(Duration::ZERO, Event::Reset(tcp, Side::Server));
-            }
-        }
-        self
-    }
-
-    /// The router reads only so many octets per second from each connection; `None` reads at once.
-    pub fn read_rate(&mut self, name: &str, octets_per_second: Option<u32>) -> &mut Self {
-        self.begin();
-        let node = self.index(name);
-        self.nodes[node].read_rate = octets_per_second;
-        self
-    }
-
-    /// The router's data plane refuses the prefix the next `times` times.
-    pub fn refuse(&mut self, name: &str, prefix: &str, times: u32) -> &mut Self {
-        self.begin();
-        let (prefix, node) = (prefix.parse::<IpNet>().expect("a prefix"), self.index(name));
-        self.record((node, prefix, times), || format!("{name}: the data plane will refuse {prefix} {times} times"));
-        self.nodes[node].plane.refuse(prefix, FibFault::Errno(12), times);
-        self
-    }
-
-    /// Somebody removes a route from the router's data plane, which says so.
-    pub fn disturb(&mut self, name: &str, prefix: &str) -> &mut Self {
-        self.begin();
-        let (prefix, node) = (prefix.parse::<IpNet>().expect("a prefix"), self.index(name));
-        self.record((node, prefix), || format!("{name}: somebody removes {prefix}"));
-        self.nodes[node].plane.forget(prefix);
-        let outputs = self.nodes[node].disturbed(self.clock.now(), prefix);
-        self.carry(node, outputs);
-        self
     }
 
     /// Fails unless the router's data plane or its own services hold the prefix.

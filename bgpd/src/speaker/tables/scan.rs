@@ -35,7 +35,7 @@ impl Tables {
     }
 
     /// A walk begins, or one under way goes round once more.
-    pub(super) fn rescan(&mut self) {
+    pub(in crate::speaker) fn rescan(&mut self) {
         self.scan.left = [self.shards.v4.end() as usize, self.shards.v6.end() as usize];
     }
 

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor};
 use crate::config::MaxPrefix;
+use crate::locrib::{Epochs, PeerFacts, PeerIndex, PeerKind};
 use crate::session::{DownReason, StopCause};
+use crate::speaker::configure;
 use crate::speaker::message::{Command, Event, Input, NeighborKey, SessionState};
+use crate::speaker::tables::{Settings, Tables};
 use crate::wire::AfiSafi;
 use crate::wire::attr::community::GRACEFUL_SHUTDOWN;
 
@@ -119,4 +122,30 @@ fn a_drained_neighbor_sees_gshut_and_its_routes_come_last() {
     assert_eq!(rig.told(3, "192.0.2.0/24"), Some(vec![65001]));
     assert!(!rig.told_attributes(1, "198.51.100.0/24").expect("announced").has_community(GRACEFUL_SHUTDOWN));
     rig.assert_no_leak();
+}
+
+#[test]
+fn places_for_neighbors_come_to_an_end_and_are_used_again() {
+    let config = config(Vec::new());
+    let mut tables = Tables::new(1, configure::identity(&config), config.router_id, Settings::of(&config));
+    let facts = || PeerFacts {
+        kind: PeerKind::External,
+        epochs: Epochs::default(),
+        route_server_client: false,
+        up: false,
+        router_id: std::net::Ipv4Addr::UNSPECIFIED,
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+    };
+    let mut last = None;
+    for _ in 0..u16::MAX {
+        assert!(tables.has_place());
+        last = tables.add_peer(facts());
+    }
+    assert_eq!((last, tables.has_place(), tables.add_peer(facts())), (Some(PeerIndex(u16::MAX)), false, None));
+    tables.remove_peer(PeerIndex(77));
+    assert!(tables.has_place());
+    // A walk that has still to find what its last holder said is brought to its end first.
+    tables.rescan();
+    assert_eq!(tables.add_peer(facts()), Some(PeerIndex(77)));
+    assert!(!tables.has_place());
 }
