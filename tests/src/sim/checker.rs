@@ -79,7 +79,7 @@ impl World {
         FAMILIES.into_iter().flat_map(pages).collect()
     }
 
-    fn adj_out(&self, node: &Node, neighbor: IpAddr) -> Vec<PathView> {
+    pub(super) fn adj_out(&self, node: &Node, neighbor: IpAddr) -> Vec<PathView> {
         let ask = |family, after| Query::AdjOut { neighbor: neighbor.into(), family, after, limit: PAGE };
         let pages = |family| self.pages(node, |after| ask(family, after));
         FAMILIES.into_iter().flat_map(pages).collect()

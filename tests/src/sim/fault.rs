@@ -48,6 +48,7 @@ impl World {
                 _ => Duration::from_secs(self.rng.u64(0..30)),
             };
             self.run_for(pause);
+            self.check_unrest();
         }
         self.repair_some(percent)
     }

@@ -16,6 +16,11 @@ use rib::AddressFamily;
 use super::World;
 use super::plan::{Filter, MARKS, NO_EXPORT, Peer, Rules};
 
+/// The longest restart time drawn.
+pub(super) const RESTART_MAX: Duration = Duration::from_secs(12);
+/// Long lives are shorter than this.
+pub(super) const LONG_LIVED_MAX: Duration = Duration::from_secs(60);
+
 /// What the second AS of a pair is to the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
@@ -348,8 +353,8 @@ fn random_graceful_restart(rng: &mut fastrand::Rng) -> GracefulRestart {
     GracefulRestart {
         helper: rng.u8(0..100) < 85,
         restarting: rng.bool(),
-        restart_time: Duration::from_secs(rng.u64(1..=12)),
-        long_lived: (rng.u8(0..100) < 40).then(|| Duration::from_secs(rng.u64(3..60))),
+        restart_time: Duration::from_secs(rng.u64(1..=RESTART_MAX.as_secs())),
+        long_lived: (rng.u8(0..100) < 40).then(|| Duration::from_secs(rng.u64(3..LONG_LIVED_MAX.as_secs()))),
     }
 }
 

@@ -11,7 +11,7 @@
 //! - [`internet`]: random ASes, sessions and policies; [`mishaps`]: what can befall a network; [`fault`]: at random;
 //! - [`world`]: the network, its verbs, and how it runs; [`carry`] does what the speakers ask for;
 //! - [`oracle`]: what must be true, computed naively;
-//! - [`checker`]: compares, after quiet.
+//! - [`checker`]: compares, after quiet; `unrest`: what must be true at any time.
 
 pub mod carry;
 pub mod checker;
@@ -24,6 +24,7 @@ pub mod node;
 pub mod oracle;
 pub mod plan;
 pub mod tcp;
+mod unrest;
 pub mod world;
 
 pub use world::World;

@@ -16,6 +16,7 @@ use super::internet::Relation;
 use super::node::{Node, Port};
 use super::plan::Peer;
 use super::tcp::Tcp;
+use super::unrest::Away;
 
 /// Quiet is: every session as it should be, and nothing but keepalives for so long. Longer than a hold time, so that silence has been
 /// noticed, and than any retry of a data plane.
@@ -83,6 +84,7 @@ pub struct World {
     /// Messages other than keepalives, and everything nodes count as activity.
     pub(super) activity: u64,
     started: bool,
+    pub(super) away: Away,
     hash: DefaultHasher,
     recent: VecDeque<(Duration, Line)>,
     loud: bool,
@@ -110,6 +112,7 @@ impl World {
             tcps: Vec::new(),
             activity: 0,
             started: false,
+            away: Away::new(),
             hash: DefaultHasher::new(),
             recent: VecDeque::new(),
             loud: std::env::var_os("ANYHOP_TRACE").is_some(),
@@ -364,6 +367,7 @@ impl World {
                 ));
             }
             self.run_for(Duration::from_secs(1));
+            self.check_unrest();
             let current = self.total_activity();
             if current != activity {
                 (activity, since) = (current, self.clock.elapsed());
