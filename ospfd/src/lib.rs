@@ -8,6 +8,7 @@ mod flood;
 pub mod id;
 pub mod instance;
 pub mod interface;
+pub mod io;
 pub mod lsa;
 mod lsdb;
 pub mod message;
@@ -19,3 +20,5 @@ mod routes;
 mod timers;
 pub mod view;
 pub mod wire;
+
+pub use id::{AreaId, InterfaceId, RouterId, Version};

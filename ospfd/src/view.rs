@@ -28,6 +28,8 @@ pub enum Query {
         /// Only of this originator.
         adv: Option<RouterId>,
     },
+    /// The shortest-path tree of an area.
+    Spf(AreaId),
     /// The instance as a whole.
     Summary,
 }
@@ -41,6 +43,8 @@ pub enum View {
     Neighbors(Vec<NeighborView>),
     /// To [`Query::Lsdb`].
     Lsdb(Vec<LsaView>),
+    /// To [`Query::Spf`]; `None` if we are not in that area.
+    Spf(Option<SpfView>),
     /// To [`Query::Summary`].
     Summary(Box<SummaryView>),
 }
@@ -136,6 +140,24 @@ pub struct LsaView {
     pub own: bool,
     /// Its octets, with the age it was received with.
     pub raw: Bytes,
+}
+
+/// A router or a network of a tree of shortest paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Vertex {
+    /// A router.
+    Router(RouterId),
+    /// A network, by its Link State ID and its Designated Router.
+    Network(u32, RouterId),
+}
+
+/// The tree of an area.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpfView {
+    /// Calculations since the start, of all areas together.
+    pub runs: u64,
+    /// Vertices that are reached, with the cost, nearest first.
+    pub vertices: Vec<(Vertex, u32)>,
 }
 
 /// The instance.

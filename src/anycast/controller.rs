@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bgpd::speaker::message::LocalBatch;
 use ipnet::IpNet;
+use ospfd::message::ServiceRoute;
 use rib::{BackendId, FibFault, RouteBatch};
 
 use super::gate::Addresses;
@@ -127,6 +128,8 @@ pub enum Output {
     },
     /// Announce and withdraw by BGP.
     Bgp(LocalBatch),
+    /// Announce and withdraw by OSPF.
+    Ospf(Vec<(IpNet, Option<ServiceRoute>)>),
     /// Run a check until told otherwise.
     StartCheck {
         /// Its number.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bgpd::speaker::message::{LocalBatch, LocalRoute};
 use bgpd::wire::attr::Origin;
 use ipnet::IpNet;
+use ospfd::message::{ExternalRoute, ServiceRoute};
 use rib::{AdminDistance, BackendId, FibFault, Metric, NextHop, Protocol, Route, RouteBatch, Source};
 
 use super::controller::{Outbox, Output};
@@ -46,11 +47,18 @@ enum Binding {
     Lost { why: String, retry_at: Instant, ours: bool },
 }
 
+/// How a VIP is announced, by each protocol that does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Announcement {
+    bgp: Option<Arc<LocalRoute>>,
+    ospf: Option<ServiceRoute>,
+}
+
 /// What the service as a whole wants of its VIPs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// Bound and routed; announced as `Some` when the VIP's own gates are open, with the reason if not wanted.
-    Up(Result<Arc<LocalRoute>, String>),
+    /// Bound and routed; announced so when the VIP's own gates are open, with the reason if not wanted.
+    Up(Result<Announcement, String>),
     /// Neither bound, routed nor announced.
     Gone(String),
 }
@@ -67,7 +75,7 @@ pub(super) struct Vip {
     routed: Option<AdminDistance>,
     /// What the RIB said last; `None` until it has said something.
     missing: Option<Vec<(BackendId, Option<FibFault>)>>,
-    announced: Option<Arc<LocalRoute>>,
+    announced: Option<Announcement>,
 }
 
 /// What a settled VIP did, for the history.
@@ -79,11 +87,29 @@ pub(super) enum Step {
     Withdrawn(String),
 }
 
+/// Changes of announcements, by protocol.
+#[derive(Debug, Default)]
+struct Changes {
+    bgp: LocalBatch,
+    ospf: Vec<(IpNet, Option<ServiceRoute>)>,
+}
+
+impl Changes {
+    fn flush(self, out: &mut Outbox) {
+        if !self.bgp.changes.is_empty() {
+            out.push(Output::Bgp(self.bgp));
+        }
+        if !self.ospf.is_empty() {
+            out.push(Output::Ospf(self.ospf));
+        }
+    }
+}
+
 /// What is asked for at the end of one input, in an order that never announces early nor unbinds before withdrawing.
 #[derive(Debug)]
 pub(super) struct Moves {
-    withdraw: LocalBatch,
-    announce: LocalBatch,
+    withdraw: Changes,
+    announce: Changes,
     rib: RouteBatch,
     awaits: Vec<(IpNet, bool)>,
     unbind: Vec<Output>,
@@ -93,8 +119,8 @@ pub(super) struct Moves {
 impl Moves {
     pub(super) fn new() -> Self {
         Self {
-            withdraw: LocalBatch::default(),
-            announce: LocalBatch::default(),
+            withdraw: Changes::default(),
+            announce: Changes::default(),
             rib: RouteBatch::new(Source::Service),
             awaits: Vec::new(),
             unbind: Vec::new(),
@@ -103,9 +129,7 @@ impl Moves {
     }
 
     pub(super) fn flush(self, out: &mut Outbox) {
-        if !self.withdraw.changes.is_empty() {
-            out.push(Output::Bgp(self.withdraw));
-        }
+        self.withdraw.flush(out);
         // Watch before the route is there, so that no acknowledgement is missed.
         out.extend(self.awaits.into_iter().map(|(prefix, on)| Output::Await { prefix, on }));
         if !self.rib.changes.is_empty() {
@@ -113,9 +137,7 @@ impl Moves {
         }
         out.extend(self.unbind);
         out.extend(self.bind);
-        if !self.announce.changes.is_empty() {
-            out.push(Output::Bgp(self.announce));
-        }
+        self.announce.flush(out);
     }
 }
 
@@ -132,8 +154,15 @@ impl Vip {
         }
     }
 
-    /// The route to announce for a service, with or without GRACEFUL_SHUTDOWN.
-    pub(super) fn route(spec: &ServiceSpec, graceful_shutdown: bool) -> Arc<LocalRoute> {
+    /// How a service is announced, gracefully going or not: with GRACEFUL_SHUTDOWN by BGP, at the greatest cost by OSPF.
+    pub(super) fn announcement(spec: &ServiceSpec, going: bool) -> Announcement {
+        Announcement {
+            bgp: spec.via.contains(&Via::Bgp).then(|| Self::local_route(spec, going)),
+            ospf: spec.via.contains(&Via::Ospf).then(|| if going { last_resort(spec.ospf) } else { spec.ospf }),
+        }
+    }
+
+    fn local_route(spec: &ServiceSpec, graceful_shutdown: bool) -> Arc<LocalRoute> {
         let mut communities = spec.communities.clone();
         if graceful_shutdown {
             communities.push(GRACEFUL_SHUTDOWN);
@@ -195,30 +224,38 @@ impl Vip {
                 self.enter(spec.distance, moves);
                 let wanted = match announcement {
                     Err(why) => Err(why.clone()),
-                    Ok(_) if !spec.via.contains(&Via::Bgp) => Err("no protocol of via announces it".to_owned()),
-                    Ok(route) => self.closed(spec, addresses).map_or_else(|| Ok(Arc::clone(route)), Err),
+                    Ok(_) if spec.via.is_empty() => Err("no protocol of via announces it".to_owned()),
+                    Ok(route) => self.closed(spec, addresses).map_or_else(|| Ok(route.clone()), Err),
                 };
                 self.announce(wanted, moves)
             }
         }
     }
 
-    fn announce(&mut self, wanted: Result<Arc<LocalRoute>, String>, moves: &mut Moves) -> Option<Step> {
-        match (wanted, &self.announced) {
-            (Ok(route), Some(before)) if route == *before => None,
-            (Ok(route), before) => {
-                let step = if before.is_some() { Step::Changed } else { Step::Announced };
-                moves.announce.changes.push((self.prefix, Some(Arc::clone(&route))));
-                self.announced = Some(route);
-                Some(step)
-            }
-            (Err(_), None) => None,
-            (Err(why), Some(_)) => {
-                moves.withdraw.changes.push((self.prefix, None));
-                self.announced = None;
-                Some(Step::Withdrawn(why))
-            }
+    fn announce(&mut self, wanted: Result<Announcement, String>, moves: &mut Moves) -> Option<Step> {
+        let (now, why) = match wanted {
+            Ok(now) => (Some(now), String::new()),
+            Err(why) => (None, why),
+        };
+        if now == self.announced {
+            return None;
         }
+        let before = std::mem::replace(&mut self.announced, now.clone());
+        let step = match (&before, &now) {
+            (None, _) => Step::Announced,
+            (Some(_), Some(_)) => Step::Changed,
+            (Some(_), None) => Step::Withdrawn(why),
+        };
+        let (before, now) = (before.unwrap_or_default(), now.unwrap_or_default());
+        if before.bgp != now.bgp {
+            let changes = if now.bgp.is_some() { &mut moves.announce } else { &mut moves.withdraw };
+            changes.bgp.changes.push((self.prefix, now.bgp));
+        }
+        if before.ospf != now.ospf {
+            let changes = if now.ospf.is_some() { &mut moves.announce } else { &mut moves.withdraw };
+            changes.ospf.push((self.prefix, now.ospf));
+        }
+        Some(step)
     }
 
     /// Withdraws, takes the route out of the RIB, unbinds: in that order.
@@ -346,6 +383,14 @@ impl Vip {
             (_, Binding::Bound { ours }) => BindView::Bound { ours: *ours },
             (_, Binding::Lost { why, .. }) => BindView::Failed(why.clone()),
         }
+    }
+}
+
+/// The same at a cost that any other site beats: the greatest that still can be used (RFC 2328 §A.4.2, §A.4.5).
+fn last_resort(route: ServiceRoute) -> ServiceRoute {
+    match route {
+        ServiceRoute::Stub { .. } => ServiceRoute::Stub { metric: u16::MAX - 1 },
+        ServiceRoute::External(route) => ServiceRoute::External(ExternalRoute { metric: 0xff_fffe, ..route }),
     }
 }
 

@@ -330,7 +330,7 @@ impl Member {
         let wish = match self.unwanted() {
             Some(why) if self.life.is_active() => Wish::Up(Err(why)),
             Some(why) => Wish::Gone(why),
-            None => Wish::Up(Ok(Vip::route(&self.spec, draining))),
+            None => Wish::Up(Ok(Vip::announcement(&self.spec, draining))),
         };
         let mut moves = Moves::new();
         let mut steps = Vec::new();

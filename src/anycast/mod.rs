@@ -14,6 +14,6 @@ pub mod view;
 
 pub use controller::Controller;
 pub use safety::WithdrawalBudget;
-pub use service::{Combine, Drain, Operation, OperatorError, ServiceOrigin, ServiceSpec, Via};
+pub use service::{Combine, Drain, OSPF_METRIC, Operation, OperatorError, ServiceOrigin, ServiceSpec, Via};
 pub use task::{AnycastHandle, Carriers};
 pub use view::{BindView, CheckView, HistoryEntry, ServiceState, ServiceView, VipView};

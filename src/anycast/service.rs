@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use ospfd::message::ServiceRoute;
 use rib::{AdminDistance, Protocol};
 
 use crate::health::CheckSpec;
+
+/// The cost of a service's VIPs in OSPF unless somebody says another.
+pub const OSPF_METRIC: u16 = 10;
 
 /// A routing protocol that announces a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +67,8 @@ pub struct ServiceSpec {
     pub vips: Vec<IpNet>,
     /// The protocols that announce them.
     pub via: Vec<Via>,
+    /// How OSPF announces them.
+    pub ospf: ServiceRoute,
     /// The interface the VIPs are put on; `None` = addresses are left alone. Only host prefixes can be bound.
     pub bind: Option<String>,
     /// A VIP that is no local address is not announced.
@@ -95,6 +101,7 @@ impl ServiceSpec {
             name: name.into(),
             vips,
             via: vec![Via::Bgp],
+            ospf: ServiceRoute::Stub { metric: OSPF_METRIC },
             bind: None,
             require_local: true,
             communities: Vec::new(),

@@ -12,6 +12,7 @@ use bgpd::speaker::message::LocalBatch;
 use fib_sync::host::AddressControl;
 use futures::future::BoxFuture;
 use ipnet::IpNet;
+use ospfd::message::ServiceRoute;
 use rib::{BackendId, FibFault};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
@@ -27,6 +28,9 @@ const VERDICTS: usize = 1024;
 /// Events a watcher may be behind before it misses some and must resume from the history.
 const EVENTS: usize = 256;
 
+/// Takes announcements and withdrawals for OSPF.
+pub type OspfSink = Box<dyn FnMut(Vec<(IpNet, Option<ServiceRoute>)>) + Send>;
+
 /// What the daemon lends to the task.
 pub struct Carriers {
     /// Puts VIPs on interfaces.
@@ -35,6 +39,8 @@ pub struct Carriers {
     pub rib: Box<dyn FnMut(rib::message::Input) -> BoxFuture<'static, ()> + Send>,
     /// Hands announcements to the BGP speaker, on its urgent lane.
     pub bgp: Box<dyn FnMut(LocalBatch) -> BoxFuture<'static, ()> + Send>,
+    /// Hands announcements to OSPF, without waiting.
+    pub ospf: OspfSink,
     /// Shows which prefixes belong to services, as soon as one comes or goes.
     pub vips: watch::Sender<BTreeSet<IpNet>>,
 }
@@ -91,6 +97,7 @@ impl AnycastHandle {
             addresses: Arc::new(Mutex::new(carriers.addresses)),
             rib: carriers.rib,
             bgp: carriers.bgp,
+            ospf: carriers.ospf,
             vips: carriers.vips,
             events: events.clone(),
             replies: HashMap::new(),
@@ -190,6 +197,7 @@ struct Task {
     addresses: Shared,
     rib: Box<dyn FnMut(rib::message::Input) -> BoxFuture<'static, ()> + Send>,
     bgp: Box<dyn FnMut(LocalBatch) -> BoxFuture<'static, ()> + Send>,
+    ospf: OspfSink,
     vips: watch::Sender<BTreeSet<IpNet>>,
     events: broadcast::Sender<HistoryEntry>,
     replies: HashMap<Ticket, Result<(), OperatorError>>,
@@ -313,6 +321,7 @@ impl Task {
     async fn carry(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Bgp(batch) => (self.bgp)(batch).await,
+            Output::Ospf(routes) => (self.ospf)(routes),
             Output::Rib(batch) => (self.rib)(rib::message::Input::Routes(batch)).await,
             Output::Await { prefix, on } => (self.rib)(rib::message::Input::AwaitInstalled { prefix, on }).await,
             Output::StartCheck { check, service, spec } => self.scheduler.start(check, &service, spec),

@@ -143,7 +143,7 @@ fn routes(context: &Arc<Context>) -> Result<(HealthReporter, Routes), Error> {
         .add_service(v1::rib_service_server::RibServiceServer::new(rib::Service(Arc::clone(context))))
         .add_service(v1::fib_service_server::FibServiceServer::new(fib::Service(Arc::clone(context))))
         .add_service(v1::anycast_service_server::AnycastServiceServer::new(anycast::Service(Arc::clone(context))))
-        .add_service(v1::ospf_service_server::OspfServiceServer::new(ospf::Service))
+        .add_service(v1::ospf_service_server::OspfServiceServer::new(ospf::Service(Arc::clone(context))))
         .add_service(v1::policy_service_server::PolicyServiceServer::new(policy::Service))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)

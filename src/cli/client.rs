@@ -116,6 +116,10 @@ impl Client {
         v1::node_service_client::NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MOST)
     }
 
+    pub(super) fn ospf(&self) -> v1::ospf_service_client::OspfServiceClient<Channel> {
+        v1::ospf_service_client::OspfServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MOST)
+    }
+
     pub(super) fn bgp(&self) -> v1::bgp_service_client::BgpServiceClient<Channel> {
         v1::bgp_service_client::BgpServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_MOST)
     }

@@ -11,6 +11,7 @@ mod fib;
 mod local;
 mod lookup;
 mod neighbor;
+mod ospf;
 mod output;
 mod route;
 mod service;

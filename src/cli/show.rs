@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Later;
 use super::client::{Client, Failure};
+use super::ospf::{self, Ospf};
 use super::output::{count, json, line, or_dash, print, span, table};
 use super::view::{AddPath, Attributes, Backend, BfdSession, MaxPrefix, Neighbor, Path, Restart, Route, Service};
 
@@ -46,8 +47,9 @@ pub(super) enum Show {
     },
     /// Data planes
     Fib,
-    #[command(hide = true, disable_help_flag = true)]
-    Ospf(Later),
+    /// OSPF, both versions
+    #[command(subcommand)]
+    Ospf(Ospf),
     /// BFD sessions
     Bfd,
     #[command(hide = true, disable_help_flag = true)]
@@ -123,7 +125,7 @@ pub(super) async fn run(client: Client, wish: Show) -> Result<(), Failure> {
         Show::AdjOut(adj) => adj_out(&client, &adj).await,
         Show::Services { name } => services(&client, name).await,
         Show::Fib => fib(&client).await,
-        Show::Ospf(later) => Err(Failure::not_built(&later, "this version does not speak OSPF")),
+        Show::Ospf(wish) => ospf::run(&client, wish).await,
         Show::Bfd => bfd(&client).await,
         Show::Policies(later) => Err(Failure::not_built(&later, "policies stand in the configuration file")),
     }
@@ -473,7 +475,7 @@ async fn fib(client: &Client) -> Result<(), Failure> {
         })
         .collect();
     if !ports.is_empty() {
-        print(&table(["backend", "interface", "mode", "remark"], ports.into_iter()))?;
+        print(&table(["backend", "interface", "mode", "remark"], ports))?;
     }
     let counted =
         backends.iter().flat_map(|backend| backend.counters.iter().map(|(of, value)| (&backend.name, of, *value)));
@@ -482,7 +484,7 @@ async fn fib(client: &Client) -> Result<(), Failure> {
         .map(|(backend, of, value)| [backend.clone(), of.clone(), count(value)])
         .collect();
     if !counted.is_empty() {
-        print(&table(["backend", "counted", "packets "], counted.into_iter()))?;
+        print(&table(["backend", "counted", "packets "], counted))?;
     }
     Ok(())
 }
@@ -514,7 +516,9 @@ async fn bfd(client: &Client) -> Result<(), Failure> {
         return json(&BfdSessions { sessions });
     }
     if sessions.is_empty() {
-        return line("no BFD sessions: neighbors ask for them with bfd = true once they are established");
+        return line(
+            "no BFD sessions: neighbors ask for them with bfd = true once they are established, OSPF interfaces and static routes likewise",
+        );
     }
     print(&bfd_table(&sessions))
 }

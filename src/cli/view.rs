@@ -3,6 +3,7 @@
 
 mod bfd;
 mod bgp;
+mod ospf;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 pub(super) use bfd::BfdSession;
 pub(super) use bgp::{AddPath, Attributes, MaxPrefix, Message, Neighbor, Path, Restart};
+pub(super) use ospf::{Lsa, OspfInterface, OspfNeighbor, SpfVertex};
 
 /// `SESSION_STATE_OPEN_SENT` without the enum's name, as `open-sent`; empty for unspecified.
 pub(super) fn word(name: &str, of: &str) -> String {

@@ -17,7 +17,7 @@ use super::model::{
     ApiListen, Backend, BgpModel, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel, XdpModel,
 };
 use super::read::{Number, Once, Sink, Table};
-use super::{neighbors, policies, routes, services};
+use super::{neighbors, ospf, policies, routes, services};
 
 /// The socket of the API when nothing is said.
 const DEFAULT_API: &str = "/run/anyhop/anyhop.sock";
@@ -104,7 +104,9 @@ fn build(root: &Table<'_>) -> Model {
         group.check_policies(&policy_names);
     }
     let (bgp, rest) = bgp(root, &node, !neighbors.is_empty(), &policy_names);
+    let ospf = ospf::ospf(root, &node, &distances, &policy_names);
     let services = services::services(root, distances.service);
+    services::check_via(root, &services, ospf.is_some());
     let withdrawal_budget = services::budget(root);
     let statics = routes::statics(root, &distances);
     for neighbor in &neighbors {
@@ -129,7 +131,19 @@ fn build(root: &Table<'_>) -> Model {
         ranges,
         ..SpeakerConfig::new(node.asn, node.router_id)
     };
-    Model { node, api: api(root), log: log(root), bgp, speaker, statics, distances, fib, services, withdrawal_budget }
+    Model {
+        node,
+        api: api(root),
+        log: log(root),
+        bgp,
+        speaker,
+        statics,
+        distances,
+        ospf,
+        fib,
+        services,
+        withdrawal_budget,
+    }
 }
 
 fn node(root: &Table<'_>) -> NodeModel {

@@ -15,6 +15,11 @@ fn named(model: &Model) -> BTreeMap<String, (&NeighborConfig, u32)> {
     single.chain(ranges).collect()
 }
 
+/// The versions of OSPF that are spoken.
+fn versions(model: &Model) -> Vec<ospfd::Version> {
+    model.ospf.iter().flat_map(|ospf| &ospf.versions).map(|config| config.version).collect()
+}
+
 /// `10.0.0.1`, `fe80::1%eth0`, or `eth0` for whoever is found there.
 fn name(neighbor: &NeighborConfig) -> String {
     match &neighbor.interface {
@@ -31,6 +36,8 @@ pub struct Diff {
     pub speaker: bool,
     /// What is redistributed.
     pub redistribute: bool,
+    /// What OSPF is told.
+    pub ospf: bool,
     /// Static routes.
     pub statics: bool,
     /// Services or the withdrawal budget.
@@ -53,6 +60,7 @@ impl Diff {
             speaker: old.speaker != new.speaker,
             redistribute: old.bgp.redistribute != new.bgp.redistribute,
             statics: old.statics != new.statics,
+            ospf: old.ospf != new.ospf,
             services: old.services != new.services || old.withdrawal_budget != new.withdrawal_budget,
             log: old.log != new.log,
             ..Self::default()
@@ -63,6 +71,8 @@ impl Diff {
             ("node", old.node == new.node),
             ("api.listen", old.api == new.api),
             ("bgp.listen", old.bgp.listen == new.bgp.listen),
+            // Another version, or none, is another instance.
+            ("ospf (a version that begins or ends)", versions(old) == versions(new)),
             ("fib", old.fib == new.fib),
             ("rib.distance", old.distances == new.distances),
             ("log.format", old.log.format == new.log.format),
@@ -104,6 +114,9 @@ impl Diff {
         }
         if self.redistribute {
             self.lines.push("redistribution changed".to_owned());
+        }
+        if self.ospf {
+            self.lines.push("OSPF changed".to_owned());
         }
         if self.statics {
             self.lines.push(format!("static routes changed ({} before, {} now)", old.statics.len(), new.statics.len()));

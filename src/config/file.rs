@@ -40,7 +40,7 @@ pub(super) const ROOT: Keys = &[
     yes("service"),
     yes("safety"),
     later("web"),
-    later("ospf"),
+    yes("ospf"),
     later("fleet"),
     later("rpki"),
     later("bmp"),
@@ -62,6 +62,47 @@ pub(super) const BGP: Keys = &[
 ];
 pub(super) const MULTIPATH: Keys = &[yes("ebgp"), yes("ibgp"), yes("relax")];
 pub(super) const CONFEDERATION: Keys = &[yes("id"), yes("members")];
+pub(super) const OSPF: Keys = &[
+    yes("redistribute"),
+    yes("reference_bandwidth"),
+    yes("max_metric"),
+    yes("graceful_restart"),
+    yes("instance_id"),
+    yes("limits"),
+    yes("area"),
+    yes("interface"),
+];
+pub(super) const OSPF_MAX_METRIC: Keys = &[yes("on_startup"), yes("on_drain")];
+pub(super) const OSPF_RESTART: Keys = &[later("enabled"), yes("helper"), yes("grace_period")];
+pub(super) const OSPF_LIMITS: Keys = &[yes("lsas"), yes("per_origin"), yes("per_neighbor")];
+pub(super) const OSPF_AREA: Keys = &[
+    yes("id"),
+    yes("type"),
+    yes("no_summary"),
+    yes("default_cost"),
+    yes("ranges"),
+    yes("virtual_links"),
+    yes("always_translate"),
+];
+pub(super) const OSPF_INTERFACE: Keys = &[
+    yes("name"),
+    yes("area"),
+    yes("versions"),
+    yes("network"),
+    yes("cost"),
+    yes("priority"),
+    yes("passive"),
+    yes("hello_interval"),
+    yes("dead_interval"),
+    yes("retransmit_interval"),
+    yes("poll_interval"),
+    later("auth"),
+    yes("mtu_ignore"),
+    yes("ttl_security"),
+    yes("neighbors"),
+    yes("bfd"),
+];
+pub(super) const SERVICE_OSPF: Keys = &[yes("as"), yes("metric")];
 pub(super) const REDISTRIBUTE: Keys = &[yes("from"), yes("policy"), yes("metric")];
 /// `redistribute` of `[ospf]`.
 pub(super) const REDISTRIBUTE_OSPF: Keys =
@@ -223,7 +264,7 @@ pub(super) const SERVICE: Keys = &[
     yes("combine"),
     yes("down"),
     yes("drain"),
-    later("ospf"),
+    yes("ospf"),
     later("damping"),
     later("safety"),
 ];

@@ -10,6 +10,7 @@ pub mod error;
 mod file;
 pub mod model;
 mod neighbors;
+mod ospf;
 mod policies;
 mod read;
 mod redact;

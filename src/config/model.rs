@@ -29,12 +29,23 @@ pub struct Model {
     pub statics: Vec<StaticRoute>,
     /// `[rib]`.
     pub distances: Distances,
+    /// `[ospf]`; `None`: OSPF is not spoken.
+    pub ospf: Option<OspfModel>,
     /// `[fib]`.
     pub fib: FibModel,
     /// `[[service]]`, each name and each VIP once.
     pub services: Vec<ServiceSpec>,
     /// `[safety] budget`: most withdrawals by API and operators, and the time they are counted over.
     pub withdrawal_budget: Option<(u32, Duration)>,
+}
+
+/// `[ospf]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OspfModel {
+    /// One per version that is spoken on some interface. Seed and boot count are the node's to set.
+    pub versions: Vec<ospfd::config::InstanceConfig>,
+    /// What becomes external routes.
+    pub redistribute: Vec<Redistribute>,
 }
 
 /// `[node]`.

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bgpd::policy::Community;
 use ipnet::IpNet;
+use ospfd::message::{ExternalRoute, ServiceRoute};
 use rib::AdminDistance;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{self, Keys};
 use super::read::{Once, Table, Text, Value};
-use crate::anycast::{Combine, Drain, ServiceSpec, Via};
+use crate::anycast::{Combine, Drain, OSPF_METRIC, ServiceSpec, Via};
 use crate::health::probes::dns::Rcode;
 use crate::health::probes::http::HttpUrl;
 use crate::health::{CheckSpec, DnsProbe, DnsQuestion, ExecProbe, HttpProbe, Probe, TcpProbe};
@@ -21,6 +22,25 @@ use crate::health::{CheckSpec, DnsProbe, DnsQuestion, ExecProbe, HttpProbe, Prob
 const CHECKS_LATER: [&str; 4] = ["grpc", "icmp", "systemd", "lease"];
 const CHECKS: [(&str, Keys); 4] =
     [("dns", file::CHECK_DNS), ("http", file::CHECK_HTTP), ("tcp", file::CHECK_TCP), ("exec", file::CHECK_EXEC)];
+
+/// Notes services that are to be announced by OSPF where it is not spoken.
+pub(super) fn check_via(root: &Table<'_>, services: &[ServiceSpec], ospf: bool) {
+    for service in services.iter().filter(|service| !ospf && service.via.contains(&Via::Ospf)) {
+        let message = format!("service {:?} is announced via \"ospf\": write [ospf] with its interfaces", service.name);
+        root.wrong(root.span_of("service"), "service.via", message);
+    }
+}
+
+/// How OSPF announces a service.
+fn ospf(table: &Table<'_>) -> Option<ServiceRoute> {
+    let inner = table.table("ospf", "service.ospf", file::SERVICE_OSPF)?;
+    if inner.word("as", &[("stub", false), ("external", true)]).unwrap_or(false) {
+        let metric = inner.int("metric", 0..=0xff_fffe).map_or(u32::from(OSPF_METRIC), |at| at.value);
+        return Some(ServiceRoute::External(ExternalRoute { metric, type2: true, tag: 0, forwarding: None }));
+    }
+    let metric = inner.int("metric", 0..=0xfffe).map_or(OSPF_METRIC, |at| at.value);
+    Some(ServiceRoute::Stub { metric })
+}
 
 /// Every `[[service]]`.
 pub(super) fn services(root: &Table<'_>, distance: AdminDistance) -> Vec<ServiceSpec> {
@@ -42,6 +62,7 @@ pub(super) fn services(root: &Table<'_>, distance: AdminDistance) -> Vec<Service
         spec.require_local = table.get("require_local").unwrap_or(true);
         spec.checks = checks(&table);
         words(&table, &mut spec);
+        spec.ospf = ospf(&table).unwrap_or(spec.ospf);
         communities(&table, &mut spec);
         let written_vips = vips.as_ref().map(|_| table.len_of("vips"));
         for vip in vips.unwrap_or_default() {
@@ -72,7 +93,8 @@ fn words(table: &Table<'_>, spec: &mut ServiceSpec) {
             match at.value.as_str() {
                 "bgp" if spec.via.contains(&Via::Bgp) => table.wrong(at.span, "via", "\"bgp\" stands twice"),
                 "bgp" => spec.via.push(Via::Bgp),
-                "ospf" => table.wrong(at.span, "via", "\"ospf\" is not yet supported by this version"),
+                "ospf" if spec.via.contains(&Via::Ospf) => table.wrong(at.span, "via", "\"ospf\" stands twice"),
+                "ospf" => spec.via.push(Via::Ospf),
                 other => table.wrong(at.span, "via", super::read::not_a_word(other, ["bgp", "ospf"].into_iter())),
             }
         }

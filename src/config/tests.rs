@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bgpd::config::{AddPath, Aggregate, Confederation, GracefulRestart, MaxPrefix, PolicyRef, RemoteAs, Role, Secret};
 use bgpd::speaker::Effect;
+use ospfd::message::{ExternalRoute, ServiceRoute};
 use proptest::prelude::*;
 use rib::{AddressFamily, AdminDistance, Discard, Metric, Protocol};
 
@@ -175,12 +176,109 @@ distance = { ospf = 115, ospf_external = 180 }
     assert!(errors_of(&more)[0].contains("static.via: 65 ways are given, at most 64 can be used together"));
 }
 
+#[test]
+fn ospf_is_one_configuration_for_two_versions() {
+    let model = good(
+        r#"
+[ospf]
+reference_bandwidth = "400G"
+max_metric = { on_startup = "30s", on_drain = false }
+graceful_restart = { helper = false, grace_period = "60s" }
+instance_id = 7
+limits = { lsas = 1000 }
+redistribute = [ { from = "static", policy = "accept", metric = 30, metric_type = 1, tag = 5 } ]
+[[ospf.area]]
+id = "0.0.0.0"
+[[ospf.area]]
+id = 1
+type = "nssa"
+no_summary = true
+default_cost = 12
+ranges = ["10.1.0.0/16", "2001:db8:1::/48"]
+[[ospf.interface]]
+name = "eth0"
+area = 0
+network = "point-to-point"
+cost = 10
+hello_interval = "2s"
+bfd = true
+[[ospf.interface]]
+name = "eth1"
+area = "0.0.0.1"
+versions = ["v2"]
+network = "nbma"
+neighbors = ["10.0.0.7"]
+priority = 0
+passive = true
+[[service]]
+name = "dns"
+vips = ["192.0.2.53/32"]
+via = ["bgp", "ospf"]
+ospf = { as = "external", metric = 99 }
+"#,
+    );
+    let ospf = model.ospf.expect("OSPF");
+    assert_eq!(ospf.redistribute[0].tag, Some(5));
+    let [v2, v3] = &ospf.versions[..] else { panic!("{:?}", ospf.versions) };
+    assert_eq!((v2.interfaces.len(), v3.interfaces.len(), v2.instance_id, v3.instance_id), (2, 1, 0, 7));
+    assert_eq!((v2.reference_bandwidth_mbps, v2.limits.lsas, v2.graceful_restart.helper), (400_000, 1000, false));
+    assert_eq!(v2.max_metric.on_startup, Duration::from_secs(30));
+    assert_eq!((v2.areas[1].ranges.len(), v3.areas[1].ranges.len(), v3.areas[1].default_cost), (1, 1, 12));
+    let eth0 = &v3.interfaces[0];
+    assert_eq!((eth0.hello_interval, eth0.dead_interval), (Duration::from_secs(2), Duration::from_secs(8)));
+    assert_eq!(eth0.bfd.map(|bfd| bfd.interval), Some(Duration::from_millis(300)));
+    assert_eq!((v2.interfaces[1].priority, v2.interfaces[1].passive, v2.interfaces[1].neighbors.len()), (0, true, 1));
+    let external = ExternalRoute { metric: 99, type2: true, tag: 0, forwarding: None };
+    assert_eq!(model.services[0].ospf, ServiceRoute::External(external));
+}
+
 /// After the three lines of [`NODE`]: the text, and what stands in the first error.
 const BAD: &[(&str, &str)] = &[
     ("[nod]\n", "4:2 nod: is not a known key; did you mean \"node\"?"),
     ("[bgp]\nlisten_on = []\n", "5:1 bgp.listen_on: is not a known key; did you mean \"listen\"?"),
     ("[web]\nlisten = \"127.0.0.1:80\"\n", "4:2 web: is not yet supported by this version"),
-    ("[ospf]\n", "4:2 ospf: is not yet supported by this version"),
+    ("[ospf]\n", "4:1 ospf.interface: is missing: write [[ospf.interface]]"),
+    (
+        "[ospf]\n[[ospf.area]]\nid = \"x\"\n[[ospf.interface]]\nname = \"e\"\narea = 0\n",
+        "6:6 ospf.area.id: must be an area, as in",
+    ),
+    (
+        "[ospf]\n[[ospf.area]]\nid = 0\ntype = \"stub\"\n[[ospf.interface]]\nname = \"e\"\narea = 0\n",
+        "7:8 ospf.area.type: the backbone carries everything",
+    ),
+    (
+        "[ospf]\n[[ospf.area]]\nid = 1\nno_summary = true\n[[ospf.interface]]\nname = \"e\"\narea = 1\n",
+        "7:14 ospf.area.no_summary: is for type \"stub\" and \"nssa\"",
+    ),
+    (
+        "[ospf]\n[[ospf.area]]\nid = 1\ntype = \"nssa\"\nvirtual_links = [\"10.0.0.9\"]\n[[ospf.interface]]\nname = \"e\"\narea = 1\n",
+        "8:18 ospf.area.virtual_links: leads through",
+    ),
+    ("[ospf]\n[[ospf.interface]]\nname = \"eth0\"\n", "5:1 ospf.interface.area: is missing"),
+    (
+        "[ospf]\n[[ospf.area]]\nid = 1\n[[ospf.interface]]\nname = \"eth0\"\narea = 2\n",
+        "9:8 ospf.interface.area: there is no [[ospf.area]] 0.0.0.2",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nhello_interval = \"100ms\"\n",
+        "8:18 ospf.interface.hello_interval: must be whole seconds from \"1s\" to \"65535s\"; bfd sees a dead path sooner",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\ndead_interval = \"10s\"\n",
+        "8:17 ospf.interface.dead_interval: must be longer than hello_interval",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nneighbors = [\"10.0.0.7\"]\n",
+        "8:13 ospf.interface.neighbors: is for network = \"nbma\"",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v4\"]\n",
+        "8:13 ospf.interface.versions: \"v4\" is not one of \"v2\", \"v3\"",
+    ),
+    (
+        "[ospf]\nreference_bandwidth = \"fast\"\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\n",
+        "5:23 ospf.reference_bandwidth: must be a bandwidth, as in \"100G\"",
+    ),
     ("[[aggregate]]\nprefix = \"10.0.0.1/8\"\n", "5:10 aggregate.prefix: 10.0.0.1/8 has bits set beyond its length"),
     ("[[aggregate]]\nprefix = \"10.0.0.1/32\"\n", "5:10 aggregate.prefix: 10.0.0.1/32 can have no more specific ones"),
     ("[[aggregate]]\nsummary_only = true\n", "4:1 aggregate.prefix: is missing"),
@@ -350,7 +448,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "[[service]]\nname = \"a\"\nvips = [\"192.0.2.53/32\"]\nvia = [\"ospf\"]\n",
-        "7:8 service.via: \"ospf\" is not yet",
+        "4:1 service.via: service \"a\" is announced via \"ospf\": write [ospf] with its interfaces",
     ),
     (
         "[[service]]\nname = \"a\"\nvips = [\"192.0.2.53/32\"]\ncombine = { score = 0.5 }\n",

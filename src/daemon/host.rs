@@ -1,11 +1,11 @@
 //! The host as the node follows it: links, addresses and foreign routes become connected and kernel routes; configured
 //! routes follow them; the data planes and the anycast controller learn which addresses are local.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use bgpd::speaker::message::LinkAddress;
-use fib_sync::host::{HostEvent, HostEvents, HostTable};
+use fib_sync::host::{HostEvent, HostEvents, HostTable, Link};
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
 use rib::message::Input;
@@ -13,6 +13,7 @@ use rib::{IfIndex, RouteBatch};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handles::{Events, Gone, RibHandle, What};
+use super::ospf::Ospf;
 use super::statics::Statics;
 use crate::anycast::AnycastHandle;
 use crate::config::model::StaticRoute;
@@ -31,6 +32,7 @@ pub(super) struct Wires {
     pub(super) backends: Vec<BackendHandle>,
     pub(super) anycast: AnycastHandle,
     pub(super) bgp: bgpd::io::Handle,
+    pub(super) ospf: Ospf,
     pub(super) events: Events,
     /// True once the host's first dump has been told to the RIB.
     pub(super) synced: watch::Sender<bool>,
@@ -43,11 +45,13 @@ pub(super) struct HostTask {
     statics: Statics,
     wires: Wires,
     local: HashSet<IpAddr>,
+    /// Links that OSPF has to be told of, with those that went down meanwhile.
+    touched: BTreeMap<IfIndex, bool>,
 }
 
 impl HostTask {
     pub(super) fn new(table: HostTable, statics: Statics, wires: Wires) -> Self {
-        Self { table, statics, wires, local: HashSet::new() }
+        Self { table, statics, wires, local: HashSet::new(), touched: BTreeMap::new() }
     }
 
     /// Runs until every source of events has ended or the RIB is gone.
@@ -90,6 +94,9 @@ impl HostTask {
         for input in self.table.claim(vips) {
             self.wires.rib.urgent(input).await?;
         }
+        // Addresses of services are not the links': OSPF says them when the services do.
+        self.touched.extend(self.table.links().map(|(link, _)| (link.index, false)));
+        self.tell_ospf().await;
         if *self.wires.synced.borrow() {
             self.tell_addresses();
         }
@@ -136,6 +143,7 @@ impl HostTask {
             }
             next = if taken < EVENTS_PER_TURN { source.try_recv() } else { None };
         }
+        self.tell_ospf().await;
         self.flush(&mut batches).await?;
         if addresses_changed && *self.wires.synced.borrow() {
             self.tell_addresses();
@@ -163,6 +171,12 @@ impl HostTask {
             backend.host_event(&event);
         }
         self.say(&event);
+        match &event {
+            HostEvent::Link(link) => *self.touched.entry(link.index).or_default() |= !link.up,
+            HostEvent::LinkGone(index) => _ = self.touched.insert(*index, true),
+            HostEvent::Address { index, .. } => _ = self.touched.entry(*index).or_default(),
+            HostEvent::Foreign { .. } | HostEvent::Disturbed(_) | HostEvent::Synced => {}
+        }
         let concerned: Vec<IpAddr> = match &event {
             HostEvent::Address { address, .. } => vec![address.addr()],
             HostEvent::LinkGone(_) => self.local.iter().copied().collect(),
@@ -192,6 +206,32 @@ impl HostTask {
             own.map(|address| LinkAddress { link: link.index.0, address })
         });
         self.wires.bgp.addresses(addresses.collect());
+    }
+
+    /// Tells OSPF of the links that changed: first that they went down, if they did, then what they are now.
+    async fn tell_ospf(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() || !self.wires.ospf.speaks() {
+            return;
+        }
+        for index in touched.iter().filter(|(_, went)| **went).map(|(index, _)| *index) {
+            self.wires.ospf.link_down(index).await;
+        }
+        let claimed = self.wires.claimed.borrow().clone();
+        for (link, addresses) in self.table.links().filter(|(link, _)| link.up && touched.contains_key(&link.index)) {
+            let own = addresses.iter().filter(|address| !claimed.iter().any(|vip| vip.contains(&address.addr())));
+            let own = own.copied().collect();
+            self.wires.ospf.link(link, own, self.lender(link, &claimed)).await;
+        }
+    }
+
+    /// The address that a link without one of its own speaks from: one of the loopback, or of another link.
+    fn lender(&self, borrower: &Link, claimed: &BTreeSet<IpNet>) -> Option<IpAddr> {
+        let mut lenders: Vec<_> = self.table.links().filter(|(link, _)| link.index != borrower.index).collect();
+        lenders.sort_by_key(|(link, _)| (!link.loopback, link.index));
+        let addresses = lenders.iter().flat_map(|(_, addresses)| addresses.iter()).map(IpNet::addr);
+        let own = |address: &IpAddr| !claimed.iter().any(|vip| vip.contains(address));
+        addresses.filter(|address| address.is_ipv4() && !address.is_loopback()).find(own)
     }
 
     /// Tells people of a link that changed.

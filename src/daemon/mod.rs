@@ -25,6 +25,7 @@ pub mod handles;
 mod host;
 mod log;
 mod node;
+pub(crate) mod ospf;
 mod paths;
 mod process;
 mod redistribute;

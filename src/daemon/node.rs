@@ -20,7 +20,8 @@ use tokio::task::JoinHandle;
 
 use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHandle, StopWish, What};
 use super::host::{self, HostTask, NewStatics, Wires};
-use super::redistribute::{BgpSink, Redistribution};
+use super::ospf::Ospf;
+use super::redistribute::{BgpSink, Externals, OspfSink, Redistribution};
 use super::rib_thread::{self, Listeners};
 use super::statics::Statics;
 use super::{added, api_routes, paths, sweep};
@@ -86,6 +87,9 @@ pub enum StartError {
     Policy(String),
 }
 
+/// Hands redistributed routes to OSPF.
+type Give = Box<dyn Fn(Externals) + Send + Sync>;
+
 /// A running node and what stops it.
 pub struct Running {
     /// The handles.
@@ -94,6 +98,7 @@ pub struct Running {
     seed: u64,
     backends: Vec<BackendHandle>,
     redistribution: Redistribution<BgpSink>,
+    into_ospf: Redistribution<OspfSink<Give>>,
     statics: mpsc::Sender<NewStatics>,
     wishes: mpsc::Receiver<StopWish>,
     api_stop: watch::Sender<bool>,
@@ -200,13 +205,22 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     // The configured VIPs are the services' from the first moment, also those bound before we came.
     let vips = model.services.iter().flat_map(|service| service.vips.iter().copied()).collect();
     let (vips, claimed) = watch::channel(vips);
-    let anycast = anycast(&rib, &bgp, opened.addresses, vips);
+    let bfd = bfd::spawn(seed.rotate_left(32))?;
+    let ospf = Ospf::start(&model, &rib, &bfd, seed)?;
+    let anycast = anycast(&rib, &bgp, &ospf, opened.addresses, vips);
     let backends = spawn_backends(opened.backends, &rib)?;
     let listening = Listeners { bgp: bgp.clone(), anycast: anycast.clone() };
     let rib_thread = rib_thread::spawn(ends, backends.clone(), listening)?;
 
     let sink = BgpSink { bgp: bgp.clone(), asn: model.node.asn };
     let redistribution = Redistribution::new(rib.clone(), sink, claimed.clone());
+    let instances = ospf.clone();
+    let give = move |routes| instances.redistribute(&routes);
+    let into_ospf = Redistribution::new(
+        rib.clone(),
+        OspfSink { give: Box::new(give) as Give, asn: model.node.asn },
+        claimed.clone(),
+    );
     let (synced_tx, synced) = watch::channel(false);
     let (statics, new_statics) = mpsc::channel(host::STATICS);
     let wires = Wires {
@@ -214,11 +228,11 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         backends: backends.clone(),
         anycast: anycast.clone(),
         bgp: bgp.clone(),
+        ospf: ospf.clone(),
         events: events.clone(),
         synced: synced_tx,
         claimed,
     };
-    let bfd = bfd::spawn(seed.rotate_left(32))?;
     let configured_routes = Statics::new(model.statics.clone(), bfd.clone()).await;
     let task = HostTask::new(HostTable::new(model.distances.kernel), configured_routes, wires);
     tokio::spawn(task.run(opened.sources, new_statics));
@@ -232,7 +246,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let base = info.config.as_ref().and_then(|path| path.parent()).map(Path::to_path_buf).unwrap_or_default();
     let configured = Arc::new(Notify::new());
     let neighbors = added::spawn(bgp.clone(), speaker, base, Arc::clone(&configured));
-    let node = Node { info: Arc::new(info), rib, bgp, anycast, fibs, api_routes, neighbors, bfd, events, stop };
+    let node = Node { info: Arc::new(info), rib, bgp, ospf, anycast, fibs, api_routes, neighbors, bfd, events, stop };
 
     let (api_stop, api_stopped) = watch::channel(false);
     let api = tokio::spawn(serve(listeners, node.clone(), api_stopped));
@@ -246,6 +260,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         seed,
         backends,
         redistribution,
+        into_ospf,
         statics,
         wishes,
         api_stop,
@@ -266,10 +281,11 @@ fn fresh_seed() -> u64 {
 fn anycast(
     rib: &RibHandle,
     bgp: &bgpd::io::Handle,
+    ospf: &Ospf,
     addresses: Box<dyn AddressControl>,
     vips: watch::Sender<BTreeSet<IpNet>>,
 ) -> AnycastHandle {
-    let (rib, bgp) = (rib.clone(), bgp.clone());
+    let (rib, bgp, ospf) = (rib.clone(), bgp.clone(), ospf.clone());
     AnycastHandle::spawn(Carriers {
         addresses,
         rib: Box::new(move |input| {
@@ -284,6 +300,7 @@ fn anycast(
             bgp.local(batch);
             futures::future::ready(()).boxed()
         }),
+        ospf: Box::new(move |routes| ospf.services(&routes)),
         vips,
     })
 }
@@ -359,7 +376,9 @@ impl Running {
     }
 
     fn redistribute(&mut self, model: &Model) -> Result<(), String> {
-        self.redistribution.apply(&model.bgp.redistribute, &model.speaker.policies)
+        let policies = &model.speaker.policies;
+        self.redistribution.apply(&model.bgp.redistribute, policies)?;
+        self.into_ospf.apply(model.ospf.as_ref().map_or(&[], |ospf| &ospf.redistribute), policies)
     }
 
     /// The configuration in force.
@@ -395,6 +414,9 @@ impl Running {
             speaker.seed = self.seed;
             self.node.neighbors.configure(speaker).await.map_err(|gone| gone.to_string())??;
         }
+        if diff.ospf {
+            self.node.ospf.configure(model.ospf.as_ref(), self.seed).await;
+        }
         if diff.statics {
             let (done, told) = oneshot::channel();
             let gone = || "the node is shutting down".to_owned();
@@ -428,6 +450,7 @@ impl Running {
             node.anycast.shutdown().await;
             // Routes that stay must outlive the sessions they came from.
             stop_backends(&kept, OnStop::Keep).await;
+            node.ospf.stop().await;
             let sessions = async {
                 match forwards_on {
                     true => node.bgp.restart().await,

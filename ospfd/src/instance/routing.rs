@@ -18,6 +18,8 @@ use crate::neighbor::NeighborState;
 use crate::packet::OPTION_E;
 use crate::routes::{self, Hop, Lsas, OwnLink, Path, PathKind, Snapshot, Table};
 
+use crate::view::{SpfView, Vertex};
+
 use super::virtual_link::VirtualPath;
 use super::{Area, Instance};
 
@@ -33,6 +35,7 @@ pub(crate) struct Routing {
     last: Option<Instant>,
     pause: Duration,
     not_before: Instant,
+    runs: u64,
     /// What the RIB has of us.
     exported: BTreeMap<IpNet, Route>,
     /// Type-7 LSAs that we say as type 5 (RFC 3101 §3.2).
@@ -46,6 +49,7 @@ impl Routing {
             last: None,
             pause: Duration::ZERO,
             not_before: now,
+            runs: 0,
             exported: BTreeMap::new(),
             translated: BTreeSet::new(),
         }
@@ -84,6 +88,7 @@ impl Routing {
         self.not_before = now + self.pause;
         self.pause = if self.pause.is_zero() { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
         self.dirty = false;
+        self.runs += 1;
     }
 }
 
@@ -137,6 +142,17 @@ impl Instance {
         }
         self.translate(now, &snapshot, &table, out);
         self.stats.originated != before
+    }
+
+    /// The tree of an area as the databases have it now.
+    pub(super) fn spf_view(&self, area: AreaId) -> Option<SpfView> {
+        let table = routes::calculate(&self.snapshot());
+        let tree = table.trees.get(&area)?;
+        let routers = tree.routers.iter().map(|(router, (reach, _))| (Vertex::Router(*router), reach.cost));
+        let networks = tree.networks.iter().map(|((id, adv), reach)| (Vertex::Network(*id, *adv), reach.cost));
+        let mut vertices: Vec<_> = routers.chain(networks).collect();
+        vertices.sort_by_key(|(vertex, cost)| (*cost, *vertex));
+        Some(SpfView { runs: self.routing.runs, vertices })
     }
 
     fn snapshot(&self) -> Snapshot {

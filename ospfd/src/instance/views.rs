@@ -47,6 +47,7 @@ impl Instance {
                 });
                 View::Lsdb(rows)
             }
+            Query::Spf(area) => View::Spf(self.spf_view(area)),
             Query::Summary => View::Summary(Box::new(self.summary_view(now))),
         }
     }

@@ -102,6 +102,12 @@ impl Site {
                     }
                 }
             }
+            Output::Ospf(routes) => {
+                for (prefix, route) in routes {
+                    let word = if route.is_some() { "ospf announce" } else { "ospf withdraw" };
+                    self.log.push(format!("{word} {prefix}"));
+                }
+            }
             Output::Rib(batch) => {
                 for change in batch.changes {
                     let word = if change.route.is_some() { "route" } else { "unroute" };

@@ -52,6 +52,7 @@ impl Site {
                 let to_bgp = to_bgp.clone();
                 Box::pin(async move { to_bgp.send(batch).await.unwrap() })
             }),
+            ospf: Box::new(|routes| panic!("nothing is announced by OSPF: {routes:?}")),
             vips: watch::channel(BTreeSet::new()).0,
         });
         Self { handle, bound, rib, bgp }

@@ -556,7 +556,8 @@ async fn the_node_says_who_it_is_checks_files_and_tells_events() {
 async fn what_is_not_built_says_so() {
     let lab = Lab::new().await;
     let mut ospf = OspfServiceClient::new(lab.channel.clone());
-    refused(ospf.list_interfaces(v1::ListInterfacesRequest::default()).await, Code::Unimplemented, "not built yet");
+    let without = "does not speak OSPF";
+    refused(ospf.list_interfaces(v1::ListInterfacesRequest::default()).await, Code::FailedPrecondition, without);
     let mut policy = PolicyServiceClient::new(lab.channel.clone());
     refused(policy.list_policies(v1::ListPoliciesRequest {}).await, Code::Unimplemented, "not built yet");
     let mut node = NodeServiceClient::new(lab.channel.clone());

@@ -25,6 +25,7 @@ pub(crate) use rib::{Changes, Lease, RibAsk, RibEnds};
 
 use crate::anycast::AnycastHandle;
 use crate::bfd::Bfd;
+use crate::daemon::ospf::Ospf;
 
 /// Events a slow watcher may lag behind. Full: it loses the oldest and is told how many.
 pub const EVENTS: usize = 1024;
@@ -211,6 +212,8 @@ pub struct Node {
     pub rib: RibHandle,
     /// The BGP speaker; it runs without neighbors, too.
     pub bgp: bgpd::io::Handle,
+    /// OSPF, of each version that is spoken.
+    pub ospf: Ospf,
     /// The anycast controller; it runs without services, too.
     pub anycast: AnycastHandle,
     /// The data planes in configuration order.

@@ -5,7 +5,6 @@
 //! whatever the policy: routes that came from itself.
 
 mod bgp;
-#[allow(dead_code, reason = "[ospf] is not read yet")]
 mod ospf;
 #[cfg(test)]
 mod tests;
@@ -23,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(super) use self::bgp::BgpSink;
+pub(super) use self::ospf::{Externals, OspfSink};
 use super::handles::{Gone, RibHandle, WatchStep};
 use crate::config::model::Redistribute;
 

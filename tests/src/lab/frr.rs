@@ -20,8 +20,19 @@ pub struct Frr {
     pub bgpd: Process,
     /// bfdd, if it was asked for.
     pub bfdd: Option<Process>,
+    /// ospfd and ospf6d, if they were asked for.
+    pub ospf: Vec<Process>,
     /// zebra.
     pub zebra: Process,
+}
+
+/// Starts one of FRR's daemons.
+fn daemon(node: &Node, name: &str, path: &Path, more: &[&str]) -> Process {
+    let mut command = node.command(format!("{DAEMONS}/{name}"));
+    command.arg("-f").arg(path).arg("-i").arg(node.path(&format!("{name}.pid")));
+    command.arg("-z").arg(node.path("zserv.api")).arg("--vty_socket").arg(node.dir());
+    command.args(["-u", "frr", "-g", "frr", "-P", "0", "--log", "stdout"]).args(more);
+    node.spawn(name, &mut command)
 }
 
 impl Frr {
@@ -35,16 +46,20 @@ impl Frr {
         Self::launch(node, config, Some(bfd))
     }
 
+    /// Starts zebra, bfdd with `bfd`, ospfd with `v2` and ospf6d with `v3`, and a bgpd that does nothing.
+    pub fn start_with_ospf(node: &Node, bfd: &str, v2: &str, v3: &str) -> Self {
+        let mut frr = Self::launch(node, "", Some(bfd));
+        for (name, config) in [("ospfd", v2), ("ospf6d", v3)] {
+            let path = node.write(&format!("{name}.conf"), config);
+            frr.ospf.push(daemon(node, name, &path, &[]));
+        }
+        frr
+    }
+
     fn launch(node: &Node, config: &str, bfd: Option<&str>) -> Self {
         let path = node.write("frr.conf", config);
         let empty = node.write("zebra.conf", "");
-        let daemon = |name: &str, path: &Path, more: &[&str]| {
-            let mut command = node.command(format!("{DAEMONS}/{name}"));
-            command.arg("-f").arg(path).arg("-i").arg(node.path(&format!("{name}.pid")));
-            command.arg("-z").arg(node.path("zserv.api")).arg("--vty_socket").arg(node.dir());
-            command.args(["-u", "frr", "-g", "frr", "-P", "0", "--log", "stdout"]).args(more);
-            node.spawn(name, &mut command)
-        };
+        let daemon = |name: &str, path: &Path, more: &[&str]| daemon(node, name, path, more);
         // FRR gives its privileges up and must still write its sockets.
         node.open_to_all();
         let zebra = daemon("zebra", &empty, &[]);
@@ -52,7 +67,7 @@ impl Frr {
         let control = node.path("bfdd.sock").display().to_string();
         let bfdd = bfd.map(|bfd| daemon("bfdd", &node.write("bfdd.conf", bfd), &["--bfdctl", &control]));
         let bgpd = daemon("bgpd", &path, &[]);
-        let frr = Self { node: node.clone(), bgpd, bfdd, zebra };
+        let frr = Self { node: node.clone(), bgpd, bfdd, ospf: Vec::new(), zebra };
         wait_for("bgpd to answer", || {
             let said = frr.try_ask("show bgp summary json")?;
             if said.contains("% ") { Err(said) } else { Ok(()) }
