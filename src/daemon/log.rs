@@ -58,7 +58,7 @@ fn log_bgp(event: &Event) {
             tracing::warn!(%neighbor, ?family, count, limit, "near the limit on prefixes (max_prefix)");
         }
         Event::NoPlace { neighbor } => {
-            tracing::error!(%neighbor, "not taken in: there are 65,535 BGP neighbors already")
+            tracing::error!(%neighbor, "not taken in: there are 65,535 BGP neighbors already");
         }
         Event::UpdateFault { neighbor, what } => tracing::warn!(%neighbor, %what, "faulty UPDATE (RFC 7606)"),
     }
