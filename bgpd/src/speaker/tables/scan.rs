@@ -16,6 +16,8 @@ pub(super) struct Scan {
     at: [u32; 2],
     /// Destinations still to be visited; a lost session's paths are found by their generation.
     left: [usize; 2],
+    /// The end of the table that `left` goes by.
+    end: [u32; 2],
     soft: HashSet<PeerIndex>,
     pub(super) dirty: HashSet<NextHopId>,
     all: bool,
@@ -36,7 +38,8 @@ impl Tables {
 
     /// A walk begins, or one under way goes round once more.
     pub(in crate::speaker) fn rescan(&mut self) {
-        self.scan.left = [self.shards.v4.end() as usize, self.shards.v6.end() as usize];
+        self.scan.end = [self.shards.v4.end(), self.shards.v6.end()];
+        self.scan.left = self.scan.end.map(|end| end as usize);
     }
 
     /// No walk is under way: whatever was to be found has been found.
@@ -60,12 +63,14 @@ impl Tables {
     }
 
     fn scan_family<F: InTables>(&mut self, mut budget: usize) -> usize {
+        let end = F::shard(self).end();
+        if self.scan.left[F::AT] > 0 && end != self.scan.end[F::AT] {
+            // What was added is on the way, and would be taken for what is still to come; what began anew is walked anew.
+            let added = end.checked_sub(self.scan.end[F::AT]);
+            self.scan.left[F::AT] = added.map_or(end as usize, |added| self.scan.left[F::AT] + added as usize);
+            self.scan.end[F::AT] = end;
+        }
         while budget > 0 && self.scan.left[F::AT] > 0 {
-            let end = F::shard(self).end();
-            if end == 0 {
-                self.scan.left[F::AT] = 0;
-                break;
-            }
             let at = if self.scan.at[F::AT] < end { self.scan.at[F::AT] } else { 0 };
             self.scan.at[F::AT] = at + 1;
             self.scan.left[F::AT] -= 1;

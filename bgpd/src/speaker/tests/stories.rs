@@ -367,3 +367,23 @@ fn the_history_of_a_neighbor_tells_what_both_said() {
     let nobody = "203.0.113.99".parse::<std::net::IpAddr>().expect("an address");
     assert!(matches!(rig.view(&Query::History(nobody.into())), Reply::NoSuchNeighbor(_)));
 }
+
+#[test]
+fn a_walk_over_the_table_misses_nothing_though_prefixes_come_meanwhile() {
+    let mut rig = Rig::up(config(vec![neighbor(1, 65001), neighbor(2, 65002), neighbor(3, 65003)]));
+    let say = |rig: &mut Rig, n: u8, net_of: u32, count: u32| {
+        let asn = 65000 + u32::from(n);
+        let routes: Vec<_> = (0..count).map(|n| (0, net(&format!("{net_of}.{}.{}.0/24", n / 250, n % 250)))).collect();
+        for part in routes.chunks(250) {
+            rig.say(n, part, Some(&attributes(&[asn], HOP)));
+        }
+    };
+    say(&mut rig, 1, 10, 5000);
+    rig.settle();
+    // One walk is under way when another begins, and the table grows while it goes round.
+    rig.lose(3).lose(1);
+    say(&mut rig, 2, 11, 1500);
+    rig.settle();
+    let Reply::Summary(summary) = rig.view(&Query::Summary) else { panic!("no summary") };
+    assert_eq!((summary.paths, rig.rib.len()), ((1500, 0), 1500));
+}
