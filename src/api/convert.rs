@@ -147,16 +147,17 @@ impl Names {
 
     /// A difference between a data plane and what it should hold.
     pub(crate) fn fib_difference(&mut self, difference: &handles::FibDifference) -> v1::FibDifference {
-        use handles::FibDifference::{Different, Missing, Surplus};
+        use handles::FibDifferenceKind::{Different, Missing, Surplus};
         use v1::FibDifferenceKind as Kind;
-        let (prefix, kind, desired, found) = match difference {
+        let (prefix, kind, desired, found) = match &difference.kind {
             Missing(prefix) => (prefix, Kind::Missing, Vec::new(), Vec::new()),
             Surplus(prefix) => (prefix, Kind::Extra, Vec::new(), Vec::new()),
             Different { prefix, desired, found } => {
                 (prefix, Kind::Different, self.forwarding(desired), self.forwarding(found))
             }
         };
-        v1::FibDifference { prefix: prefix.to_string(), kind: kind.into(), desired, found }
+        let reason = difference.fault.as_ref().map(fault).unwrap_or_default();
+        v1::FibDifference { prefix: prefix.to_string(), kind: kind.into(), desired, found, reason }
     }
 }
 
@@ -180,6 +181,16 @@ pub(crate) fn fib_backend(name: &str, stats: &handles::FibStats) -> v1::FibBacke
         next_hops: stats.next_hops as u64,
         batches: stats.batches,
         resyncs: stats.resyncs,
+        over_capacity: stats.over_capacity as u64,
+        capacity: stats.capacity.unwrap_or_default() as u64,
+        errors: stats.counters.errors,
+        retries: stats.counters.retries,
+        disturbed: stats.counters.disturbed,
+        repaired: stats.counters.repaired,
+        adopted: stats.counters.adopted,
+        swept: stats.counters.swept,
+        batch_mean_us: stats.latency.total.as_micros() as u64 / stats.latency.batches.max(1),
+        batch_longest_us: stats.latency.longest.as_micros() as u64,
         error: stats.error.clone().unwrap_or_default(),
         ports: stats.facts.ports.iter().map(fib_port).collect(),
         counters: stats.facts.counters.iter().map(fib_counter).collect(),

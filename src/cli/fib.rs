@@ -65,9 +65,11 @@ async fn diff(client: &Client, which: Which) -> Result<(), Failure> {
         return line("no differences");
     }
     let rows = found.differences.iter().map(|one| {
-        [one.backend.clone(), one.prefix.clone(), one.kind.clone(), hops_text(&one.desired), hops_text(&one.found)]
+        let reason = one.reason.clone().unwrap_or_default();
+        let (desired, found) = (hops_text(&one.desired), hops_text(&one.found));
+        [one.backend.clone(), one.prefix.clone(), one.kind.clone(), desired, found, reason]
     });
-    print(&table(["backend", "prefix", "what", "should be", "is"], rows))?;
+    print(&table(["backend", "prefix", "what", "should be", "is", "why"], rows))?;
     let listed = found.differences.len() as u64;
     if listed < found.total {
         line(&format!("… and {} more", count(found.total - listed)))?;

@@ -467,6 +467,7 @@ async fn fib(client: &Client) -> Result<(), Failure> {
         return line("this node has no data planes: it is control plane only");
     }
     print(&fib_table(&backends))?;
+    print(&fib_history(&backends))?;
     let ports = backends.iter().flat_map(|backend| backend.ports.iter().map(|port| (&backend.name, port)));
     let ports: Vec<_> = ports
         .map(|(backend, port)| {
@@ -487,6 +488,27 @@ async fn fib(client: &Client) -> Result<(), Failure> {
         print(&table(["backend", "counted", "packets "], counted))?;
     }
     Ok(())
+}
+
+/// What has happened since the start.
+fn fib_history(backends: &[Backend]) -> String {
+    let rows = backends.iter().map(|backend| {
+        let latency = format!("{} / {} µs", count(backend.batch_mean_us), count(backend.batch_longest_us));
+        let drift = format!("{} / {}", count(backend.disturbed), count(backend.repaired));
+        let (adopted, swept) = (count(backend.adopted), count(backend.swept));
+        [
+            backend.name.clone(),
+            count(backend.batches),
+            latency,
+            count(backend.errors),
+            count(backend.retries),
+            drift,
+            adopted,
+            swept,
+        ]
+    });
+    let heads = ["backend", "batches", "mean / longest", "errors", "retries", "touched / repaired", "adopted", "swept"];
+    table(heads, rows)
 }
 
 pub(super) fn fib_table(backends: &[Backend]) -> String {

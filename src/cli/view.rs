@@ -275,6 +275,16 @@ pub(super) struct Backend {
     pub(super) next_hops: u64,
     pub(super) batches: u64,
     pub(super) resyncs: u64,
+    pub(super) over_capacity: u64,
+    pub(super) capacity: u64,
+    pub(super) errors: u64,
+    pub(super) retries: u64,
+    pub(super) disturbed: u64,
+    pub(super) repaired: u64,
+    pub(super) adopted: u64,
+    pub(super) swept: u64,
+    pub(super) batch_mean_us: u64,
+    pub(super) batch_longest_us: u64,
     pub(super) error: Option<String>,
     pub(super) ports: Vec<Port>,
     pub(super) counters: BTreeMap<String, u64>,
@@ -299,6 +309,16 @@ impl From<&v1::FibBackend> for Backend {
             next_hops: backend.next_hops,
             batches: backend.batches,
             resyncs: backend.resyncs,
+            over_capacity: backend.over_capacity,
+            capacity: backend.capacity,
+            errors: backend.errors,
+            retries: backend.retries,
+            disturbed: backend.disturbed,
+            repaired: backend.repaired,
+            adopted: backend.adopted,
+            swept: backend.swept,
+            batch_mean_us: backend.batch_mean_us,
+            batch_longest_us: backend.batch_longest_us,
             error: some(&backend.error),
             ports: backend.ports.iter().map(Port::from).collect(),
             counters: backend.counters.iter().map(|one| (one.name.clone(), one.value)).collect(),
@@ -319,6 +339,7 @@ pub(super) struct Difference {
     pub(super) kind: String,
     pub(super) desired: Vec<NextHop>,
     pub(super) found: Vec<NextHop>,
+    pub(super) reason: Option<String>,
 }
 
 impl Difference {
@@ -329,6 +350,7 @@ impl Difference {
             kind: word(difference.kind().as_str_name(), "FIB_DIFFERENCE_KIND_"),
             desired: next_hops(&difference.desired),
             found: next_hops(&difference.found),
+            reason: some(&difference.reason),
         }
     }
 }

@@ -27,6 +27,7 @@ mod log;
 mod node;
 pub(crate) mod ospf;
 mod paths;
+mod planes;
 mod process;
 mod redistribute;
 mod rib_thread;

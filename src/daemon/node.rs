@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHandle, StopWish, What};
 use super::host::{self, HostTask, NewStatics, Wires};
 use super::ospf::Ospf;
+use super::planes::Alarms;
 use super::redistribute::{BgpSink, Externals, OspfSink, Redistribution};
 use super::rib_thread::{self, Listeners};
 use super::statics::Statics;
@@ -208,7 +209,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let bfd = bfd::spawn(seed.rotate_left(32))?;
     let ospf = Ospf::start(&model, &rib, &bfd, seed)?;
     let anycast = anycast(&rib, &bgp, &ospf, opened.addresses, vips);
-    let backends = spawn_backends(opened.backends, &rib)?;
+    let backends = spawn_backends(opened.backends, &rib, &events)?;
     let listening = Listeners { bgp: bgp.clone(), anycast: anycast.clone() };
     let rib_thread = rib_thread::spawn(ends, backends.clone(), listening)?;
 
@@ -308,13 +309,19 @@ fn anycast(
 fn spawn_backends(
     opened: Vec<Box<dyn fib_sync::backend::FibBackend>>,
     rib: &RibHandle,
+    events: &Events,
 ) -> Result<Vec<BackendHandle>, StartError> {
     let mut backends = Vec::new();
     for (number, backend) in opened.into_iter().enumerate() {
         let id = BackendId(u8::try_from(number).expect("a handful of data planes"));
         let rib = rib.clone();
+        let (events, mut alarms) = (events.clone(), Alarms::new(backend.name()));
         // The RIB never waits for a data plane, so this wait ends.
         let tell = move |progress| {
+            for text in alarms.take(&progress) {
+                tracing::warn!("{text}");
+                events.send(What::Fib { backend: id, text });
+            }
             let _ = rib.blocking_urgent(rib::message::Input::Fib(progress));
         };
         backends.push(fib_sync::thread::spawn(backend, id, tell)?);

@@ -1,7 +1,7 @@
 //! The way to one data plane: its own machine for sizes and differences, the RIB for what stands in it.
 
 use fib_sync::backend::Facts;
-use fib_sync::sync::Phase;
+use fib_sync::sync::{Counters, Latency, Phase};
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
 use rib::message::FibState;
@@ -26,6 +26,14 @@ pub struct FibStats {
     pub batches: u64,
     /// Full resynchronisations since start.
     pub resyncs: u64,
+    /// Of the refused ones, those without room.
+    pub over_capacity: usize,
+    /// Most routes, if it is bounded.
+    pub capacity: Option<usize>,
+    /// What has happened since start.
+    pub counters: Counters,
+    /// How long batches took.
+    pub latency: Latency,
     /// What it says of itself: interfaces, counters.
     pub facts: Facts,
     /// Why the data plane cannot be written at the moment, if so.
@@ -56,7 +64,16 @@ pub struct FibPage {
 
 /// A difference between what a data plane should hold and what its own dump says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FibDifference {
+pub struct FibDifference {
+    /// What differs.
+    pub kind: FibDifferenceKind,
+    /// The last refusal, if that is why.
+    pub fault: Option<FibFault>,
+}
+
+/// What differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FibDifferenceKind {
     /// Should be there and is not.
     Missing(IpNet),
     /// Is there, marked as ours, and should not be.
@@ -107,6 +124,10 @@ impl FibHandle {
             next_hops: view.next_hops,
             batches: view.counters.batches,
             resyncs: view.counters.dumps,
+            over_capacity: view.over_capacity,
+            capacity: view.capacity.routes,
+            counters: view.counters,
+            latency: view.latency,
             facts: view.facts,
             error: match view.phase {
                 Phase::Away(error) => Some(error.to_string()),
@@ -141,11 +162,14 @@ impl FibHandle {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
-        let differences = found.into_iter().filter_map(|one| match (one.wanted, one.found) {
-            (Some(_), None) => Some(FibDifference::Missing(one.prefix)),
-            (None, Some(_)) => Some(FibDifference::Surplus(one.prefix)),
-            (Some(desired), Some(found)) => Some(FibDifference::Different { prefix: one.prefix, desired, found }),
-            (None, None) => None,
+        let differences = found.into_iter().filter_map(|one| {
+            let kind = match (one.wanted, one.found) {
+                (Some(_), None) => FibDifferenceKind::Missing(one.prefix),
+                (None, Some(_)) => FibDifferenceKind::Surplus(one.prefix),
+                (Some(desired), Some(found)) => FibDifferenceKind::Different { prefix: one.prefix, desired, found },
+                (None, None) => return None,
+            };
+            Some(FibDifference { kind, fault: one.fault })
         });
         Ok(Ok(differences.collect()))
     }
