@@ -240,7 +240,8 @@ fn interface(table: &Table<'_>, name: &str, area: AreaId) -> InterfaceConfig {
         ("point-to-multipoint", NetworkType::PointToMultipoint),
     ];
     let mut config = InterfaceConfig::new(name, area, table.word("network", &networks).unwrap_or_default());
-    config.cost = table.int::<u16>("cost", 1..=65_535).map(|at| at.value);
+    // RFC 2328 §C.3 knows no cost of zero, but for loopbacks it is usual.
+    config.cost = table.int::<u16>("cost", 0..=65_535).map(|at| at.value);
     config.priority = table.int("priority", 0..=255).map_or(config.priority, |at| at.value);
     config.passive = table.get("passive").unwrap_or(false);
     if let Some(hello) = seconds(table, "hello_interval", HELLO_SECONDS) {
