@@ -4,6 +4,8 @@
 //! time counts until the kernel removes the route learned from the other side. Phases against the packets' rhythm are random.
 //! Beside it the processor time that BFD takes at rest. `ANYHOP_CUTS` sets the number of cuts (20).
 
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -17,6 +19,7 @@ const PREFIX: &str = "203.0.113.0/24";
 /// How long processor time is measured.
 const REST: Duration = Duration::from_secs(10);
 
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 enum Dut {
     Anyhop([Anyhop; 2]),
     Bird([Bird; 2]),
