@@ -175,7 +175,7 @@ fn namespace() {
     }
 }
 
-fn leg(interface: IfIndex, gateway: String) -> Forwarding {
+fn leg(interface: IfIndex, gateway: &str) -> Forwarding {
     let gateway = Some(gateway.parse().expect("an address"));
     Forwarding::Legs([ResolvedLeg { interface, gateway, onlink: false, weight: 1 }].into_iter().collect())
 }
@@ -237,9 +237,9 @@ fn main() {
     let (v0, w0, u0) = (link("v0"), link("w0"), link("u0"));
     let mut objects = Vec::new();
     for n in 0..NEXT_HOPS {
-        let forwarding = leg(v0.0, format!("10.0.0.{}", 2 + n));
+        let forwarding = leg(v0.0, &format!("10.0.0.{}", 2 + n));
         objects.push(NextHopOp { id: NextHopId(1 + n), forwarding: Some(forwarding) });
-        let forwarding = leg(v0.0, format!("fd00::{:x}", 2 + n));
+        let forwarding = leg(v0.0, &format!("fd00::{:x}", 2 + n));
         objects.push(NextHopOp { id: NextHopId(1 + NEXT_HOPS + n), forwarding: Some(forwarding) });
     }
     let to = |at: usize, prefix: &IpNet| {
@@ -338,7 +338,7 @@ fn main() {
     for round in 0..options.rounds * 2 {
         for n in 0..NEXT_HOPS {
             let (interface, net) = if round % 2 == 0 { (u0.0, "10.2.0") } else { (v0.0, "10.0.0") };
-            let op = NextHopOp { id: NextHopId(1 + n), forwarding: Some(leg(interface, format!("{net}.{}", 2 + n))) };
+            let op = NextHopOp { id: NextHopId(1 + n), forwarding: Some(leg(interface, &format!("{net}.{}", 2 + n))) };
             let begin = Instant::now();
             xdp.apply(&[op], &[], &[], &mut Vec::new()).expect("XDP");
             worst = worst.max(begin.elapsed());

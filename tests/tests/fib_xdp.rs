@@ -300,7 +300,7 @@ fn no_lookup_meets_a_half_written_state_during_churn() {
         let mut rng = fastrand::Rng::with_seed(6);
         let targets4: Vec<u32> = (0..1 << 14).map(|n| 0x1400_0000 | (n % 48) << 8 | rng.u32(0..256)).collect();
         let targets6: Vec<u128> =
-            (0..1 << 14).map(|n| 0x2a00_u128 << 112 | (n % 24) << 72 | u128::from(rng.u64(..)) % 4096).collect();
+            (0..1 << 14).map(|n| (0x2a00_u128 << 112) | ((n % 24) << 72) | (u128::from(rng.u64(..)) % 4096)).collect();
         probe.targets4(&targets4);
         probe.targets6(&targets6);
         probe.allow(numbers[0]..=numbers[1]);

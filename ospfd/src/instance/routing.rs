@@ -1,5 +1,5 @@
-//! Where the databases lead: runs the calculation of [`crate::routes`] when something changed, at once at first and after
-//! growing pauses while changes go on (RFC 8405 in spirit), passes what changed of its routes to the RIB, its summaries and
+//! Where the databases lead: runs the calculation of [`crate::routes`] when something changed, at once unless it has
+//! just been done, passes what changed of its routes to the RIB, its summaries and
 //! translations to origination, and paths of virtual links to their interfaces.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,17 +23,16 @@ use crate::view::{SpfView, Vertex};
 use super::virtual_link::VirtualPath;
 use super::{Area, Instance};
 
-/// Pause after the second of two runs; it doubles up to the longest, and ends when it was quiet.
-const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// Pause after a run for each LSA of the databases: some ten times what it takes to calculate with one, so that no more than a
+/// tenth of the time is spent however often something changes. In small networks every change is answered at once; to wait longer
+/// (RFC 8405) protects routers that calculate slowly, and only keeps wrong routes alive in those that do not.
+const PAUSE_PER_LSA: Duration = Duration::from_micros(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-const QUIET: Duration = Duration::from_secs(2);
 
 /// What stands between two calculations.
 #[derive(Debug)]
 pub(crate) struct Routing {
     dirty: bool,
-    last: Option<Instant>,
-    pause: Duration,
     not_before: Instant,
     runs: u64,
     /// What the RIB has of us.
@@ -44,15 +43,7 @@ pub(crate) struct Routing {
 
 impl Routing {
     pub(crate) fn new(now: Instant, _config: &InstanceConfig) -> Self {
-        Self {
-            dirty: false,
-            last: None,
-            pause: Duration::ZERO,
-            not_before: now,
-            runs: 0,
-            exported: BTreeMap::new(),
-            translated: BTreeSet::new(),
-        }
+        Self { dirty: false, not_before: now, runs: 0, exported: BTreeMap::new(), translated: BTreeSet::new() }
     }
 
     pub(crate) fn set_areas(&mut self, _version: Version, _router: RouterId, _areas: &BTreeMap<AreaId, Area>) {
@@ -80,13 +71,9 @@ impl Routing {
         !self.translated.is_empty()
     }
 
-    fn began(&mut self, now: Instant) {
-        if self.last.is_none_or(|last| now >= last + QUIET) {
-            self.pause = Duration::ZERO;
-        }
-        self.last = Some(now);
-        self.not_before = now + self.pause;
-        self.pause = if self.pause.is_zero() { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
+    fn began(&mut self, now: Instant, lsas: usize) {
+        let lsas = u32::try_from(lsas).unwrap_or(u32::MAX);
+        self.not_before = now + PAUSE_PER_LSA.saturating_mul(lsas).min(PAUSE_MAX);
         self.dirty = false;
         self.runs += 1;
     }
@@ -125,7 +112,7 @@ impl Instance {
         if !self.routing.dirty || self.routing.not_before > now || self.stopping {
             return false;
         }
-        self.routing.began(now);
+        self.routing.began(now, self.db.len());
         let snapshot = self.snapshot();
         let table = routes::calculate(&snapshot);
         self.find_virtual_ends(now, &snapshot, &table, out);

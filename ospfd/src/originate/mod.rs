@@ -291,7 +291,9 @@ impl Instance {
             fought: None,
             fights: 0,
         });
-        if now >= pace.last + 2 * max {
+        // Quiet for longer than neighbors refuse newer copies, and than we have just made others wait: a change is answered at
+        // once again. What never rests is told once in MinLSInterval (RFC 2328 §B).
+        if now >= pace.last + (4 * pace.wait).max(self.config.pacing.min_arrival).min(2 * max) {
             pace.wait = Duration::ZERO;
         }
         let held = self.db.lookup(home, &key).map(|(slot, entry)| (slot, entry.seq));

@@ -146,3 +146,36 @@ fn an_nssa_is_translated_by_its_border_router_and_gets_a_default() {
         assert!((0..3).all(|router| world.way(router, &vip).is_none()));
     }
 }
+
+#[test]
+fn a_ring_is_right_again_in_milliseconds_whatever_changes() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 5);
+        for pair in [[0, 1], [1, 2], [2, 3], [3, 4], [4, 0]] {
+            world.wire(&pair, PointToPoint, 0);
+        }
+        world.start();
+        world.run_secs(10);
+        let far = net(&world, 2);
+        assert_eq!(world.way(0, &far), Some((vec![address(&world, 1, 1)], 20)));
+        for round in 0..3 {
+            world.carrier(0, false);
+            world.run_ms(50);
+            assert_eq!(world.way(0, &far), Some((vec![address(&world, 5, 4)], 40)), "{version:?} {round} down");
+            world.run_secs(6);
+            world.carrier(0, true);
+            world.run_ms(200);
+            assert_eq!(world.way(0, &far), Some((vec![address(&world, 1, 1)], 20)), "{version:?} {round} up");
+            world.run_secs(6);
+            for cost in [50, 10] {
+                for (router, wire) in [(0, 0), (1, 0)] {
+                    world.reconfigure(router, |config| config.interfaces[wire].cost = Some(cost));
+                }
+                world.run_ms(50);
+                let (via, metric) = if cost == 10 { (address(&world, 1, 1), 20) } else { (address(&world, 5, 4), 40) };
+                assert_eq!(world.way(0, &far), Some((vec![via], metric)), "{version:?} {round} cost {cost}");
+                world.run_secs(6);
+            }
+        }
+    }
+}
