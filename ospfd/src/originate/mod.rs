@@ -291,9 +291,10 @@ impl Instance {
             fought: None,
             fights: 0,
         });
-        // Quiet for longer than neighbors refuse newer copies, and than we have just made others wait: a change is answered at
-        // once again. What never rests is told once in MinLSInterval (RFC 2328 §B).
-        if now >= pace.last + (4 * pace.wait).max(self.config.pacing.min_arrival).min(2 * max) {
+        // A rest that is longer than the last wait, and than neighbors refuse newer copies: a change is answered at once again.
+        // What never rests is told once in MinLSInterval (RFC 2328 §B).
+        let rest = if pace.wait < max { pace.wait.max(self.config.pacing.min_arrival) } else { 2 * max };
+        if now >= pace.last + rest {
             pace.wait = Duration::ZERO;
         }
         let held = self.db.lookup(home, &key).map(|(slot, entry)| (slot, entry.seq));
