@@ -22,7 +22,7 @@ use super::handles::{ApiRoutesHandle, Events, FibHandle, Node, NodeInfo, RibHand
 use super::host::{self, HostTask, NewStatics, Wires};
 use super::ospf::Ospf;
 use super::planes::Alarms;
-use super::redistribute::{BgpSink, Externals, OspfSink, Redistribution};
+use super::redistribute::{BgpSink, Externals, Fixed, OspfSink, Redistribution};
 use super::rib_thread::{self, Listeners};
 use super::statics::Statics;
 use super::{added, api_routes, paths, sweep};
@@ -101,6 +101,7 @@ pub struct Running {
     redistribution: Redistribution<BgpSink>,
     into_ospf: Redistribution<OspfSink<Give>>,
     statics: mpsc::Sender<NewStatics>,
+    fixed: watch::Sender<Fixed>,
     wishes: mpsc::Receiver<StopWish>,
     api_stop: watch::Sender<bool>,
     api: JoinHandle<()>,
@@ -153,6 +154,12 @@ fn open_kernel(model: &Model) -> Result<Opened, StartError> {
         Box::new(KernelAddresses::open().map_err(StartError::Addresses)?)
     };
     Ok(Opened { backends, addresses, sources, monitor: Some(handle) })
+}
+
+/// The configured routes over interfaces, which connected networks may hide.
+fn fixed(model: &Model) -> Fixed {
+    let over_links = model.statics.iter().filter(|route| route.to.gateways().next().is_none());
+    over_links.map(|route| (route.prefix, (route.metric, route.tag))).collect()
 }
 
 /// Some neighbor is asked to keep our routes while we restart.
@@ -214,13 +221,15 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let rib_thread = rib_thread::spawn(ends, backends.clone(), listening)?;
 
     let sink = BgpSink { bgp: bgp.clone(), asn: model.node.asn };
-    let redistribution = Redistribution::new(rib.clone(), sink, claimed.clone());
+    let (fixed, hidden) = watch::channel(fixed(&model));
+    let redistribution = Redistribution::new(rib.clone(), sink, claimed.clone(), hidden.clone());
     let instances = ospf.clone();
     let give = move |routes| instances.redistribute(&routes);
     let into_ospf = Redistribution::new(
         rib.clone(),
         OspfSink { give: Box::new(give) as Give, asn: model.node.asn },
         claimed.clone(),
+        hidden,
     );
     let (synced_tx, synced) = watch::channel(false);
     let (statics, new_statics) = mpsc::channel(host::STATICS);
@@ -263,6 +272,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
         redistribution,
         into_ospf,
         statics,
+        fixed,
         wishes,
         api_stop,
         api,
@@ -429,6 +439,7 @@ impl Running {
             let gone = || "the node is shutting down".to_owned();
             self.statics.send((model.statics.clone(), done)).await.map_err(|_| gone())?;
             told.await.map_err(|_| gone())?;
+            self.fixed.send_replace(fixed(&model));
         }
         if diff.services {
             self.node.anycast.configure(model.services.clone(), model.withdrawal_budget).await;
@@ -454,6 +465,7 @@ impl Running {
         let (kept, removed): (Vec<_>, Vec<_>) = self.backends.iter().cloned().partition(keeps);
         let forwards_on = removed.is_empty() && !kept.is_empty();
         let orderly = async move {
+            node.ospf.drain().await;
             node.anycast.shutdown().await;
             // Routes that stay must outlive the sessions they came from.
             stop_backends(&kept, OnStop::Keep).await;

@@ -113,6 +113,13 @@ impl Ospf {
         }
     }
 
+    /// Asks others to route around us (RFC 6987), where that is configured.
+    pub(super) async fn drain(&self) {
+        for instance in self.instances.iter() {
+            instance.tell(Input::Drain(true)).await;
+        }
+    }
+
     /// Flushes what we said and ends the instances.
     pub(super) async fn stop(&self) {
         for instance in self.instances.iter() {

@@ -91,13 +91,18 @@ fn static_routes_become_externals_and_a_lost_carrier_takes_routes_at_once() {
     let Some(mut lab) = lab("static_routes_become_externals") else { return };
     let pair = Pair::new(&mut lab);
     let _bird = Bird::start(&pair.theirs, &bird("ptp", ""));
-    let fixed = "[[static]]\nprefix = \"198.51.100.0/24\"\nblackhole = true\n[[static]]\nprefix = \"2001:db8:100::/48\"\nblackhole = true\n";
+    let behind = lab.node("behind");
+    lab.link((&pair.ours, "e1", "192.0.2.7/32"), (&behind, "e0", ""));
+    let fixed = "[[static]]\nprefix = \"198.51.100.0/24\"\nblackhole = true\n[[static]]\nprefix = \"2001:db8:100::/48\"\nblackhole = true\n\
+                 [[static]]\nprefix = \"192.0.2.7/32\"\ninterface = \"e1\"\n";
     let given = ours(&format!("network = \"point-to-point\"\nhello_interval = \"1s\"\n{fixed}"))
         .replace("[ospf]\n", "[ospf]\nredistribute = [ { from = \"static\", policy = \"accept\", metric = 7, metric_type = 1, tag = 42 } ]\n");
     let anyhop = Anyhop::start(&pair.ours, &given);
     full(&anyhop, 2);
     kernel_has(&pair.theirs, "-4", "198.51.100.0/24", true);
     kernel_has(&pair.theirs, "-6", "2001:db8:100::/48", true);
+    // A connected network hides the configured route over its link, and leads to the same place.
+    kernel_has(&pair.theirs, "-4", "192.0.2.7", true);
     kernel_has(&pair.ours, "-4", "203.0.113.1", true);
     pair.theirs.ip("link set e0 down");
     kernel_has(&pair.ours, "-4", "203.0.113.1", false);

@@ -450,11 +450,9 @@ impl Tables {
     /// Export has something to do that it may do.
     pub(super) fn has_export_work(&self) -> bool {
         !self.hold_exports
-            && self
-                .groups
-                .iter()
-                .flatten()
-                .any(|group| group.has_work(&self.shards.v4) || group.has_work(&self.shards.v6))
+            && self.groups.iter().flatten().any(|group| {
+                group.has_work(&self.shards.v4) || group.has_work(&self.shards.v6) || group.has_new_laggard()
+            })
     }
 
     /// When [`Self::run`] is due although nothing happens.

@@ -32,6 +32,11 @@ impl Instance {
             let area = interface.area;
             self.areas.entry(area).or_insert_with(|| Area { config: AreaConfig::new(area) });
         }
+        // RFC 2328 §15: virtual links are part of the backbone, which may be nowhere else on this router.
+        if self.config.areas.iter().any(|config| !config.virtual_links.is_empty()) {
+            let backbone = AreaId::BACKBONE;
+            self.areas.entry(backbone).or_insert_with(|| Area { config: AreaConfig::new(backbone) });
+        }
         self.routing.set_areas(self.version, self.router, &self.areas);
         self.own.dirty_all();
     }

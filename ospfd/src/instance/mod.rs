@@ -163,6 +163,8 @@ impl Instance {
         }
         instance.begin_resume(now);
         instance.apply_areas();
+        // No link is known yet: there is nothing to send.
+        instance.apply_virtual_links(now, &mut Outbox::default());
         instance
     }
 

@@ -9,7 +9,7 @@ mod ospf;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bgpd::policy::{Chain, PolicySet};
 use ipnet::IpNet;
 use rib::message::RouteView;
-use rib::{NextHop, Source, Sources, WatchFilter};
+use rib::{Metric, NextHop, Protocol, Route, Source, Sources, WatchFilter};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -44,6 +44,9 @@ struct Entry {
     chain: Chain,
 }
 
+/// Metric and tag of configured routes over interfaces.
+pub(super) type Fixed = BTreeMap<IpNet, (Metric, u32)>;
+
 /// What the protocol has been given.
 type Given<S> = Arc<Mutex<HashMap<IpNet, Arc<<S as Sink>::Given>>>>;
 
@@ -53,14 +56,21 @@ pub(super) struct Redistribution<S: Sink> {
     sink: Arc<S>,
     /// Prefixes of services, which are announced by the services themselves.
     claimed: watch::Receiver<BTreeSet<IpNet>>,
+    /// Configured routes that a connected network of the same prefix hides, which goes where they go.
+    fixed: watch::Receiver<Fixed>,
     given: Given<S>,
     running: Option<(Vec<Redistribute>, Arc<PolicySet>, JoinHandle<()>)>,
 }
 
 impl<S: Sink> Redistribution<S> {
     /// Nothing is redistributed until [`Redistribution::apply`] says so. `claimed` are prefixes that are left alone.
-    pub(super) fn new(rib: RibHandle, sink: S, claimed: watch::Receiver<BTreeSet<IpNet>>) -> Self {
-        Self { rib, sink: Arc::new(sink), claimed, given: Arc::default(), running: None }
+    pub(super) fn new(
+        rib: RibHandle,
+        sink: S,
+        claimed: watch::Receiver<BTreeSet<IpNet>>,
+        fixed: watch::Receiver<Fixed>,
+    ) -> Self {
+        Self { rib, sink: Arc::new(sink), claimed, fixed, given: Arc::default(), running: None }
     }
 
     /// Brings what is redistributed to `wanted`. What comes out the same is not told again.
@@ -82,6 +92,7 @@ impl<S: Sink> Redistribution<S> {
             rib: self.rib.clone(),
             sink: Arc::clone(&self.sink),
             claimed: self.claimed.clone(),
+            fixed: self.fixed.clone(),
             given: Arc::clone(&self.given),
             entries,
         };
@@ -111,13 +122,15 @@ struct Follower<S: Sink> {
     rib: RibHandle,
     sink: Arc<S>,
     claimed: watch::Receiver<BTreeSet<IpNet>>,
+    fixed: watch::Receiver<Fixed>,
     given: Given<S>,
     entries: Vec<Entry>,
 }
 
 impl<S: Sink> Follower<S> {
     async fn run(mut self) -> Result<(), Gone> {
-        let named = |source: &Source| self.entries.iter().any(|entry| entry.what.from.sources().has(*source));
+        let given = |source: Source| self.entries.iter().any(|entry| entry.what.from.sources().has(source));
+        let named = |source: &Source| given(*source) || (*source == Source::Connected && given(Source::Static));
         let sources: Vec<Source> = Source::ALL.into_iter().filter(named).collect();
         if sources.is_empty() {
             // Nothing is wanted any more.
@@ -134,6 +147,10 @@ impl<S: Sink> Follower<S> {
                 step = watch.next() => step?,
                 Ok(()) = self.claimed.changed() => {
                     // A service came or went: its prefixes are judged anew, with all others.
+                    watch = self.rib.watch_only(filter);
+                    continue;
+                }
+                Ok(()) = self.fixed.changed() => {
                     watch = self.rib.watch_only(filter);
                     continue;
                 }
@@ -184,8 +201,16 @@ impl<S: Sink> Follower<S> {
         if !announceable(&route.prefix) {
             return None;
         }
-        let entry = self.entries.iter().find(|entry| entry.what.from.sources().has(route.source))?;
-        self.sink.judge(&entry.what, &entry.chain, route)
+        let of = |source: Source| self.entries.iter().find(|entry| entry.what.from.sources().has(source));
+        if let Some(entry) = of(route.source) {
+            return self.sink.judge(&entry.what, &entry.chain, route);
+        }
+        let (metric, tag) =
+            self.fixed.borrow().get(&route.prefix).copied().filter(|_| route.source == Source::Connected)?;
+        let entry = of(Source::Static)?;
+        let shown = Route { protocol: Protocol::Static, metric, tag, ..route.route.clone() };
+        let hidden = RouteView { source: Source::Static, route: shown, ..route.clone() };
+        self.sink.judge(&entry.what, &entry.chain, &hidden)
     }
 }
 

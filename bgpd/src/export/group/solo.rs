@@ -33,6 +33,24 @@ impl Group {
         found
     }
 
+    /// Somebody holds the others up since they took what they had, and [`Self::laggard`] has not been asked since: time must
+    /// begin to run, though there may be nothing that may be read.
+    #[must_use]
+    pub fn has_new_laggard(&self) -> bool {
+        if self.log.members.len() < 2 || self.log.most_outstanding() < DUMP_OUTSTANDING / 2 {
+            return false;
+        }
+        let least = self.log.members.iter().map(|member| member.outstanding).min().unwrap_or(0);
+        let dumping = |peer: &PeerIndex| {
+            let mut dumps = self.lots.iter().filter_map(|lot| lot.dump.as_ref());
+            dumps.any(|dump| dump.whom.len() > 1 && dump.whom.contains(peer))
+        };
+        self.log.members.iter().filter(|member| member.slow_since.is_none()).any(|member| {
+            let far = if dumping(&member.peer) { DUMP_OUTSTANDING / 2 } else { OUTSTANDING_MAX / 2 };
+            member.outstanding >= far && least <= far / 2
+        })
+    }
+
     /// When [`Self::laggard`] has to be asked again.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -40,9 +40,6 @@ fn a_virtual_link_joins_an_area_to_the_backbone() {
         world.area(1, 1, |area| area.virtual_links = vec![id(3)]);
         world.area(2, 1, |area| area.virtual_links = vec![id(2)]);
         world.start();
-        for router in 1..3 {
-            world.reconfigure(router, |_| {});
-        }
         world.run_secs(15);
         world.expect_full(&[1, 3, 2]);
         // Routes lead over it.
