@@ -98,7 +98,7 @@ pub(crate) async fn record(context: Arc<Context>) {
                 match event.what {
                     What::Bgp(_) => context.neighbors.nudge(),
                     What::Service { .. } => context.services.nudge(),
-                    What::Fib { .. } | What::Link { .. } | What::Config { .. } | What::Stopping => {
+                    What::Fib { .. } | What::Link { .. } | What::Ospf { .. } | What::Config { .. } | What::Stopping => {
                         context.neighbors.nudge();
                         context.services.nudge();
                     }
@@ -147,6 +147,9 @@ fn told(event: &NodeEvent) -> v1::Event {
         What::Link { name, up, .. } => {
             let (severity, text) = if *up { (Info, "up") } else { (Warning, "down") };
             (Kind::Interface, severity, name.clone(), text.to_owned())
+        }
+        What::Ospf { subject, text, bad } => {
+            (Kind::Ospf, if *bad { Warning } else { Info }, subject.clone(), text.clone())
         }
         What::Config { applied, text } => {
             (Kind::Node, if *applied { Info } else { Error }, "configuration".to_owned(), text.clone())

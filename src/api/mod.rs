@@ -12,6 +12,7 @@ mod events;
 mod feed;
 mod fib;
 mod listen;
+mod lsdb;
 mod node;
 mod ospf;
 mod policy;
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     neighbors: Arc<feed::Watched<v1::Neighbor>>,
     /// The services, as watchers follow them.
     services: Arc<feed::Watched<v1::Service>>,
+    /// Changes of the link-state databases, for watchers; one for each version that is spoken.
+    databases: Vec<Arc<lsdb::Journal>>,
     /// What keeps changes of routes for watchers that resume.
     retention: Arc<retention::Retention>,
     /// True once the API is to end.
@@ -73,7 +76,17 @@ impl Context {
             let anycast = node.anycast.clone();
             feed::Watched::new(anycast::same, Arc::new(move || anycast::table(anycast.clone()).boxed()))
         };
-        Arc::new(Self { node, boot, events: Arc::default(), neighbors, services, retention: Arc::default(), stopping })
+        let databases = node.ospf.instances().iter().cloned().map(lsdb::Journal::new).collect();
+        Arc::new(Self {
+            node,
+            boot,
+            events: Arc::default(),
+            neighbors,
+            services,
+            databases,
+            retention: Arc::default(),
+            stopping,
+        })
     }
 
     /// Runs `body` for one watcher, until it ends, the client leaves or the API ends.

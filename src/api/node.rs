@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bgpd::speaker::message::{Query, Reply};
+use ospfd::view::{SummaryView, View};
 use proto::v1;
 use proto::v1::node_service_server::NodeService;
 use tonic::{Request, Response, Status};
@@ -59,7 +60,36 @@ impl Service {
                 problems.extend(neighbor.notes.iter().map(|note| format!("neighbor {}: {note}", neighbor.address)));
             }
         }
+        for (version, summary) in self.ospf().await {
+            problems.extend(summary.problems.into_iter().map(|problem| format!("OSPF{version}: {problem}")));
+        }
         Ok(problems)
+    }
+
+    /// What the instances say of themselves, by the name of their version.
+    async fn ospf(&self) -> Vec<(&'static str, SummaryView)> {
+        let mut all = Vec::new();
+        for instance in self.0.node.ospf.instances() {
+            // An instance that has ended has nothing to say: the node stops.
+            if let Some(View::Summary(summary)) = instance.ask(ospfd::view::Query::Summary).await {
+                all.push((super::ospf::version_name(instance.version()), *summary));
+            }
+        }
+        all
+    }
+}
+
+fn ospf_info((version, summary): &(&str, SummaryView)) -> v1::OspfInfo {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    v1::OspfInfo {
+        version: (*version).to_owned(),
+        neighbors: count(summary.neighbors),
+        full: count(summary.full),
+        lsas: count(summary.lsas),
+        border: summary.border,
+        boundary: summary.external,
+        max_metric: summary.max_metric,
+        restarting: summary.restarting,
     }
 }
 
@@ -105,6 +135,7 @@ impl NodeService for Service {
             bgp_refused: connections.strangers,
             bgp_refused_unprotected: connections.unprotected,
             bgp_refused_crowded: connections.crowded,
+            ospf: self.ospf().await.iter().map(ospf_info).collect(),
         }))
     }
 

@@ -1,5 +1,6 @@
 //! `OspfService`: what the instances of both versions say of themselves.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +14,9 @@ use ospfd::view::{InterfaceView, LsaView, NeighborView, Query, Vertex, View};
 use ospfd::{AreaId, InterfaceId, Version};
 use proto::v1;
 use proto::v1::ospf_service_server::OspfService;
-use tokio::sync::broadcast::error::RecvError;
 use tonic::{Request, Response, Status};
 
+use super::lsdb::{self, Journal};
 use super::{Context, Stream};
 
 /// LSAs in one message of a watch.
@@ -125,54 +126,125 @@ impl OspfService for Service {
     }
 
     async fn watch_lsdb(&self, req: Request<v1::WatchLsdbRequest>) -> Result<Response<Self::WatchLsdbStream>, Status> {
-        let instances = self.instances(req.into_inner().version)?;
-        Ok(self.0.stream(move |messages| async move {
-            let watches = instances.into_iter().map(|instance| follow(instance, messages.clone()));
-            futures::future::try_join_all(watches).await.map(drop)
-        }))
+        let req = req.into_inner();
+        let wanted: Vec<Version> = self.instances(req.version)?.iter().map(Handle::version).collect();
+        let boot = self.0.boot;
+        let known = lsdb::parse_token(boot, &req.resume_token)?;
+        let watched = |journal: &&Arc<Journal>| wanted.contains(&journal.instance().version());
+        let journals: Vec<_> = self.0.databases.iter().filter(watched).cloned().collect();
+        Ok(self.0.stream(move |messages| follow(journals, boot, known, messages)))
     }
 }
 
 type Messages = tokio::sync::mpsc::Sender<Result<v1::WatchLsdbResponse, Status>>;
 
-/// Sends the database of an instance, then its changes, until the client leaves.
-async fn follow(instance: Handle, messages: Messages) -> Result<(), Status> {
-    let version = instance.version();
+/// Sends the databases, unless the watcher knows them up to a position, then their changes until the client leaves. A watcher too
+/// slow for the journals gets the databases again.
+async fn follow(
+    journals: Vec<Arc<Journal>>,
+    boot: u64,
+    mut known: [Option<u64>; 2],
+    messages: Messages,
+) -> Result<(), Status> {
+    let mut news = Vec::new();
+    for journal in &journals {
+        news.push(journal.follow().await);
+    }
+    let mut first = true;
     loop {
-        // Changes first: what happens while the database is read is told twice rather than never.
-        let mut changes = instance.watch_lsdb().await;
-        let View::Lsdb(views) = ask(&instance, Query::Lsdb { area: None, kind: None, adv: None }).await? else {
-            return Ok(());
-        };
-        let mut snapshot = true;
-        for chunk in views.chunks(WATCH_LSAS) {
-            let updated = chunk.iter().map(|view| lsa(version, view)).collect();
-            let message =
-                v1::WatchLsdbResponse { updated, snapshot: std::mem::take(&mut snapshot), ..Default::default() };
+        for receiver in &mut news {
+            receiver.borrow_and_update();
+        }
+        let mut message = v1::WatchLsdbResponse::default();
+        let mut lost = false;
+        for journal in &journals {
+            let position = &mut known[place(journal)];
+            match position.and_then(|position| journal.after(position, WATCH_LSAS)) {
+                Some(changes) => {
+                    *position = position.map(|position| position + changes.len() as u64);
+                    tell(journal.instance(), changes, &mut message);
+                }
+                None => lost = true,
+            }
+        }
+        if lost {
+            if !snapshot(&journals, boot, &mut known, &messages).await? {
+                return Ok(());
+            }
+            first = false;
+            continue;
+        }
+        // The first message of a resumed watch is sent even if it is empty: it says that the watch stands.
+        if first || !message.updated.is_empty() || !message.removed.is_empty() {
+            first = false;
+            message.resume_token = lsdb::token(boot, known);
             if messages.send(Ok(message)).await.is_err() {
                 return Ok(());
             }
         }
-        loop {
-            let change = match changes.recv().await {
-                Ok(change) => change,
-                // Too slow: the database comes again.
-                Err(RecvError::Lagged(_)) => break,
-                Err(RecvError::Closed) => return Ok(()),
-            };
-            let mut message = v1::WatchLsdbResponse::default();
-            let gone = change.gone;
-            let row = changed(version, &change);
-            if gone {
-                message.removed.push(row);
-            } else {
-                message.updated.push(row);
-            }
-            if messages.send(Ok(message)).await.is_err() {
+        let behind = |journal: &Arc<Journal>| known[place(journal)] != Some(journal.position());
+        if !journals.iter().any(behind) {
+            let changes = news.iter_mut().map(|receiver| Box::pin(receiver.changed()));
+            if futures::future::select_all(changes).await.0.is_err() {
                 return Ok(());
             }
         }
     }
+}
+
+/// Sends whole databases, and notes where their changes go on; false: the client has left.
+async fn snapshot(
+    journals: &[Arc<Journal>],
+    boot: u64,
+    known: &mut [Option<u64>; 2],
+    messages: &Messages,
+) -> Result<bool, Status> {
+    let mut rows = Vec::new();
+    for journal in journals {
+        // What happens while the database is read is told twice rather than never.
+        known[place(journal)] = Some(journal.position());
+        let instance = journal.instance();
+        if let View::Lsdb(views) = ask(instance, Query::Lsdb { area: None, kind: None, adv: None }).await? {
+            rows.extend(views.iter().map(|view| lsa(instance.version(), view)));
+        }
+    }
+    let mut rows = rows.into_iter().peekable();
+    let mut first = true;
+    loop {
+        let updated = rows.by_ref().take(WATCH_LSAS).collect();
+        let last = rows.peek().is_none();
+        let message = v1::WatchLsdbResponse {
+            updated,
+            removed: Vec::new(),
+            resume_token: if last { lsdb::token(boot, *known) } else { String::new() },
+            snapshot: std::mem::take(&mut first),
+            snapshot_end: last,
+        };
+        if messages.send(Ok(message)).await.is_err() {
+            return Ok(false);
+        }
+        if last {
+            return Ok(true);
+        }
+    }
+}
+
+/// Adds changes to a message: of several of one LSA the last one.
+fn tell(instance: &Handle, changes: Vec<LsdbChange>, message: &mut v1::WatchLsdbResponse) {
+    let mut last = BTreeMap::new();
+    for change in changes {
+        last.insert((change.area, change.interface, change.header.key), change);
+    }
+    for change in last.into_values() {
+        let own = change.header.key.adv == instance.router();
+        let row = v1::Lsa { own, ..changed(instance.version(), &change) };
+        if change.gone { message.removed.push(row) } else { message.updated.push(row) }
+    }
+}
+
+/// Where a version stands in a token.
+fn place(journal: &Journal) -> usize {
+    usize::from(journal.instance().version() == Version::V3)
 }
 
 fn area_of(text: &str) -> Result<AreaId, Status> {
@@ -227,6 +299,14 @@ impl Position {
             id: narrow(id)?,
             adv: narrow(adv)?,
         })
+    }
+}
+
+/// A version as people call it.
+pub(super) fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::V2 => "v2",
+        Version::V3 => "v3",
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::client::{Client, Failure};
 use super::output::{count, json, print, span, table};
 use super::show;
-use super::view::{self, Backend, Neighbor, Service};
+use super::view::{self, Backend, Neighbor, OspfNeighbor, Service};
 
 /// Rows of one table on the screen; what is not well comes first.
 const ROWS: usize = 12;
@@ -68,11 +68,42 @@ impl From<&v1::GetInfoResponse> for Node {
     }
 }
 
+/// An OSPF instance.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Ospf {
+    pub(super) version: String,
+    pub(super) neighbors: u32,
+    pub(super) full: u32,
+    pub(super) lsas: u32,
+    pub(super) border: bool,
+    pub(super) boundary: bool,
+    pub(super) max_metric: bool,
+    pub(super) restarting: bool,
+}
+
+impl From<&v1::OspfInfo> for Ospf {
+    fn from(info: &v1::OspfInfo) -> Self {
+        Self {
+            version: info.version.clone(),
+            neighbors: info.neighbors,
+            full: info.full,
+            lsas: info.lsas,
+            border: info.border,
+            boundary: info.boundary,
+            max_metric: info.max_metric,
+            restarting: info.restarting,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Status {
     pub(super) node: Node,
     pub(super) services: Vec<Service>,
     pub(super) neighbors: Vec<Neighbor>,
+    pub(super) ospf: Vec<Ospf>,
+    /// Neighbors of OSPF that should be full and are not.
+    pub(super) ospf_not_full: Vec<OspfNeighbor>,
     pub(super) fib: Vec<Backend>,
     pub(super) problems: Vec<String>,
 }
@@ -86,14 +117,30 @@ pub(super) async fn run(client: Client) -> Result<(), Failure> {
         fib.get_fib(v1::GetFibRequest {}),
     )?;
     let info = info.into_inner();
+    // Only a node that speaks it answers.
+    let adjacencies = match info.ospf.is_empty() {
+        true => Vec::new(),
+        false => client.ospf().list_adjacencies(v1::ListAdjacenciesRequest::default()).await?.into_inner().adjacencies,
+    };
     let status = Status {
         node: Node::from(&info),
         services: services.get_ref().services.iter().map(Service::from).collect(),
         neighbors: neighbors.get_ref().neighbors.iter().map(Neighbor::from).collect(),
+        ospf: info.ospf.iter().map(Ospf::from).collect(),
+        ospf_not_full: adjacencies.iter().filter(|one| is_amiss(one)).map(OspfNeighbor::from).collect(),
         fib: backends.get_ref().backends.iter().map(Backend::from).collect(),
         problems: info.problems,
     };
     if client.json { json(&status) } else { print(&text(&status)) }
+}
+
+/// Whether a neighbor should be closer to us. Two that are not designated stop at two-way (RFC 2328 §10.4).
+fn is_amiss(neighbor: &v1::OspfAdjacency) -> bool {
+    match neighbor.state.as_str() {
+        "full" => false,
+        "two-way" => !neighbor.status.is_empty(),
+        _ => true,
+    }
 }
 
 pub(super) fn text(status: &Status) -> String {
@@ -151,6 +198,35 @@ pub(super) fn text(status: &Status) -> String {
         text.push('\n');
         text.push_str(&show::neighbors_table(&neighbors));
         more(&mut text, shown, "show neighbors");
+    }
+    for ospf in &status.ospf {
+        let roles = [
+            (ospf.border, "border router"),
+            (ospf.boundary, "AS boundary router"),
+            (ospf.max_metric, "asks to be routed around"),
+            (ospf.restarting, "restarting"),
+        ];
+        let roles: String = roles.iter().filter(|(is, _)| *is).map(|(_, role)| format!(", {role}")).collect();
+        let (full, all, lsas) = (count(ospf.full.into()), count(ospf.neighbors.into()), count(ospf.lsas.into()));
+        text.push_str(&format!("\nOSPF{}: {full} of {all} neighbors full, {lsas} LSAs{roles}", ospf.version));
+    }
+    if !status.ospf.is_empty() {
+        text.push('\n');
+    }
+    if !status.ospf_not_full.is_empty() {
+        let rows = status.ospf_not_full.iter().take(ROWS).map(|one| {
+            let why = one.status.as_deref().unwrap_or_default();
+            [
+                one.router_id.clone(),
+                one.version.clone(),
+                one.interface.clone(),
+                one.state.clone(),
+                one.in_state_for.map(span).unwrap_or_default(),
+                why.to_owned(),
+            ]
+        });
+        text.push_str(&table(["router", "version", "interface", "state", "for", "why"], rows));
+        more(&mut text, status.ospf_not_full.len(), "show ospf neighbors");
     }
     if !status.fib.is_empty() {
         text.push('\n');

@@ -318,6 +318,8 @@ fn status_fits_a_screen_and_ends_with_what_is_wrong() {
         node: status::Node::from(&info),
         services: vec![service()],
         neighbors: many.collect(),
+        ospf: Vec::new(),
+        ospf_not_full: Vec::new(),
         fib: Vec::new(),
         problems: vec!["neighbor 10.0.1.243 is not established: hold timer expired".to_owned()],
     };

@@ -214,7 +214,7 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let vips = model.services.iter().flat_map(|service| service.vips.iter().copied()).collect();
     let (vips, claimed) = watch::channel(vips);
     let bfd = bfd::spawn(seed.rotate_left(32))?;
-    let ospf = Ospf::start(&model, &rib, &bfd, seed)?;
+    let ospf = Ospf::start(&model, &rib, &bfd, &events, seed)?;
     let anycast = anycast(&rib, &bgp, &ospf, opened.addresses, vips);
     let backends = spawn_backends(opened.backends, &rib, &events)?;
     let listening = Listeners { bgp: bgp.clone(), anycast: anycast.clone() };

@@ -13,14 +13,14 @@ use ipnet::IpNet;
 use nix::net::if_::if_indextoname;
 use ospfd::config::{BfdConfig, InstanceConfig};
 use ospfd::io::{Handle, Notice, Stop};
-use ospfd::message::{Event, ExternalRoute, Input, Link, ServiceRoute};
+use ospfd::message::{Alarm, Event, ExternalRoute, Input, Link, ServiceRoute};
 use ospfd::neighbor::NeighborState;
 use ospfd::{InterfaceId, Version};
 use rib::{IfIndex, RouteBatch};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
-use super::handles::RibHandle;
+use super::handles::{Events, RibHandle, What};
 use super::redistribute::Externals;
 use crate::bfd::{Bfd, Timers, Wanted};
 use crate::config::model::{Distances, Model, OspfModel};
@@ -36,7 +36,7 @@ impl Ospf {
     ///
     /// # Errors
     /// Raw sockets, or a thread, cannot be had.
-    pub(super) fn start(model: &Model, rib: &RibHandle, bfd: &Bfd, seed: u64) -> io::Result<Self> {
+    pub(super) fn start(model: &Model, rib: &RibHandle, bfd: &Bfd, events: &Events, seed: u64) -> io::Result<Self> {
         let Some(ospf) = &model.ospf else { return Ok(Self::default()) };
         let mut instances = Vec::new();
         for config in &ospf.versions {
@@ -47,7 +47,7 @@ impl Ospf {
                 let _ = rib.blocking_urgent(rib::message::Input::Routes(batch));
             });
             let handle = ospfd::io::spawn(completed(config, seed), sink)?;
-            tokio::spawn(say(handle.clone()));
+            tokio::spawn(say(handle.clone(), events.clone()));
             tokio::spawn(watch_paths(handle.clone(), bfd.clone()));
             instances.push(handle);
         }
@@ -186,16 +186,23 @@ fn named(interface: InterfaceId) -> String {
 }
 
 /// Tells people what happens.
-async fn say(instance: Handle) {
+async fn say(instance: Handle, events: Events) {
     let mut notices = instance.notices();
     let version = instance.version();
     loop {
         match notices.recv().await {
-            Ok(Notice::Alarm(alarm)) => tracing::warn!(?version, ?alarm, "OSPF"),
+            Ok(Notice::Alarm(alarm)) => {
+                let (subject, text) = sentence(&alarm);
+                tracing::warn!(?version, about = %subject, "OSPF: {text}");
+                events.send(What::Ospf { subject, text, bad: true });
+            }
             Ok(Notice::Event(Event::Neighbor { interface, router, address, from, to, reason })) => {
                 let interface = named(interface);
-                if to == NeighborState::Full || from == NeighborState::Full {
+                let bad = from == NeighborState::Full;
+                if to == NeighborState::Full || bad {
                     tracing::info!(?version, %interface, %router, %address, ?from, ?to, reason, "OSPF neighbor");
+                    let text = format!("{version:?} on {interface}: {from:?} -> {to:?}: {reason}");
+                    events.send(What::Ospf { subject: router.to_string(), text, bad });
                 } else {
                     tracing::debug!(?version, %interface, %router, %address, ?from, ?to, reason, "OSPF neighbor");
                 }
@@ -205,6 +212,28 @@ async fn say(instance: Handle) {
                 tracing::warn!(?version, missed, "OSPF: more happened than was told");
             }
             Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// What an alarm is about, and what it says.
+fn sentence(alarm: &Alarm) -> (String, String) {
+    match alarm {
+        Alarm::DuplicateRouterId { interface, address, router } => (
+            named(*interface),
+            format!("{address} has our router id {router}: give one of us another, or no route through either is right"),
+        ),
+        Alarm::ForeignSelfLsa { key } => (
+            key.adv.to_string(),
+            format!("somebody keeps saying LSA {key:?} in our name: look for a second router with our id, or a forger"),
+        ),
+        Alarm::LsdbLimit { which, key, limit } => (
+            key.adv.to_string(),
+            format!("ospf.limits.{which} = {limit} is reached; {key:?} and what follows is not taken, and routes may be missing"),
+        ),
+        Alarm::LsdbLimitCleared { which } => ("limits".to_owned(), format!("ospf.limits.{which} is no longer reached")),
+        Alarm::AdjacencyStuck { interface, router, reason } => {
+            (router.to_string(), format!("no adjacency with {router} on {}: {reason}", named(*interface)))
         }
     }
 }

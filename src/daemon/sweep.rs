@@ -2,11 +2,15 @@
 //!
 //! A daemon that crashed leaves its routes forwarding. The next run adopts those that are still right as they are told, and the
 //! others must go, but not before the neighbors have had the time to say them again. The sign for that is that every enabled
-//! neighbor is established and its routes have stopped coming; the limit is two minutes.
+//! neighbor of BGP is established, every neighbor of OSPF adjacent, and that nothing new comes; the limit is two minutes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bgpd::speaker::message::{NeighborKey, NeighborView, Query, Reply, SessionState};
+use ospfd::interface::InterfaceState;
+use ospfd::io::Handle;
+use ospfd::neighbor::NeighborState;
+use ospfd::view::View;
 use tokio::sync::watch;
 
 use super::handles::Node;
@@ -41,23 +45,52 @@ async fn holding(node: &Node) -> bool {
     matches!(node.bgp.query(Query::Summary).await, Ok(Reply::Summary(summary)) if summary.holding)
 }
 
+/// Returns once every protocol has said what it has to say, at once if none is spoken.
 async fn converged(node: &Node) {
-    let mut before: Vec<(NeighborKey, u64)> = Vec::new();
+    let start = now();
+    let mut before = Vec::new();
     let mut quiet = 0;
     loop {
         let Ok(Reply::Neighbors(neighbors)) = node.bgp.query(Query::Neighbors(None)).await else { return };
         let waiting: Vec<&NeighborView> = neighbors.iter().filter(|neighbor| neighbor.enabled).collect();
-        if waiting.is_empty() {
+        if waiting.is_empty() && !node.ospf.speaks() {
             return;
         }
-        let all_up = waiting.iter().all(|neighbor| neighbor.state == SessionState::Established);
-        let now: Vec<(NeighborKey, u64)> =
-            waiting.iter().map(|neighbor| (neighbor.key.clone(), neighbor.updates_in)).collect();
-        quiet = if all_up && now == before && !holding(node).await { quiet + 1 } else { 0 };
+        let mut settled = waiting.iter().all(|neighbor| neighbor.state == SessionState::Established);
+        let mut heard: Vec<(Option<NeighborKey>, u64)> =
+            waiting.iter().map(|neighbor| (Some(neighbor.key.clone()), neighbor.updates_in)).collect();
+        for instance in node.ospf.instances() {
+            let Some((ready, installed)) = ospf(instance, start.elapsed()).await else { return };
+            settled &= ready;
+            heard.push((None, installed));
+        }
+        quiet = if settled && heard == before && !holding(node).await { quiet + 1 } else { 0 };
         if quiet >= QUIET_LOOKS {
             return;
         }
-        before = now;
+        before = heard;
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether an instance that is as old as that has all its adjacencies, and how many LSAs it has taken so far. An interface without a
+/// neighbor may get one until its dead interval is over; `None`: the instance has ended.
+async fn ospf(instance: &Handle, age: Duration) -> Option<(bool, u64)> {
+    let View::Summary(summary) = instance.ask(ospfd::view::Query::Summary).await? else { return None };
+    let View::Interfaces(interfaces) = instance.ask(ospfd::view::Query::Interfaces).await? else { return None };
+    let View::Neighbors(neighbors) = instance.ask(ospfd::view::Query::Neighbors).await? else { return None };
+    let spoken = interfaces.iter().filter(|one| {
+        !one.passive && !matches!(one.state, InterfaceState::Down | InterfaceState::Loopback) && one.network.is_some()
+    });
+    let mut settled = neighbors.iter().all(|one| matches!(one.state, NeighborState::TwoWay | NeighborState::Full));
+    for interface in spoken {
+        settled &= interface.state != InterfaceState::Waiting;
+        settled &= interface.neighbors > 0 || age > interface.dead_interval;
+    }
+    Some((settled, summary.installed))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a carrier reads the clock")]
+fn now() -> Instant {
+    Instant::now()
 }

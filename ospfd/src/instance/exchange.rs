@@ -91,10 +91,9 @@ impl Instance {
         let (ours, theirs) = (interface.link.mtu, dd.mtu);
         if theirs > ours && !interface.config.mtu_ignore && !interface.is_virtual() {
             let text = format!("its MTU is {theirs}, ours is {ours}: set the same on both, or mtu_ignore");
-            if let Some(neighbor) = self.neighbor_mut(number) {
-                neighbor.obstacle = Some(text);
-            }
-            return self.drop_on(id, Drop::Mtu);
+            let src = neighbor.address;
+            self.drop_on(id, Drop::Mtu);
+            return self.obstruct(now, id, router, src, text, out);
         }
         if neighbor.state == NeighborState::Init {
             self.on_two_way(now, number, out);
@@ -102,6 +101,7 @@ impl Instance {
         let ours = self.router;
         let Some(neighbor) = self.neighbor_mut(number) else { return };
         neighbor.obstacle = None;
+        neighbor.mtu = dd.mtu;
         let same_again = neighbor.dd_received == Some((dd.init, dd.more, dd.master, dd.options, dd.seq));
         match neighbor.state {
             NeighborState::Down | NeighborState::Attempt | NeighborState::Init | NeighborState::TwoWay => {

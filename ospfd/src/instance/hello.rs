@@ -34,12 +34,7 @@ impl Instance {
         let Some(interface) = self.interfaces.get(&id) else { return };
         if let Some((reason, obstacle)) = self.hello_mismatch(interface, hello) {
             self.drop_on(id, reason);
-            if let Some(neighbor) = self.find_neighbor(id, router, src).and_then(|number| self.neighbor_mut(number)) {
-                neighbor.obstacle = Some(obstacle);
-            } else if let Some(interface) = self.interfaces.get_mut(&id) {
-                interface.obstacle = Some(format!("{router} at {src}: {obstacle}"));
-            }
-            return;
+            return self.obstruct(now, id, router, src, obstacle, out);
         }
         let (elects, priority_zero) = (interface.elects(), interface.config.priority == 0);
         let number = match self.find_neighbor(id, router, src) {
@@ -383,6 +378,31 @@ impl Instance {
         self.routing.neighborhood_changed();
     }
 
+    /// Something stops an adjacency, and only an operator can mend it: kept for who asks, and said at once. A neighbor we do not
+    /// know yet is the interface's matter.
+    pub(super) fn obstruct(
+        &mut self,
+        now: Instant,
+        id: InterfaceId,
+        router: RouterId,
+        src: IpAddr,
+        text: String,
+        out: &mut Outbox,
+    ) {
+        let known = if let Some(number) = self.find_neighbor(id, router, src) {
+            let Some(neighbor) = self.neighbor_mut(number) else { return };
+            neighbor.stuck_alarmed = true;
+            neighbor.obstacle.replace(text.clone()).as_ref() == Some(&text)
+        } else {
+            let Some(interface) = self.interfaces.get_mut(&id) else { return };
+            let whole = format!("{router} at {src}: {text}");
+            interface.obstacle.replace(whole.clone()) == Some(whole)
+        };
+        if !known {
+            self.raise(now, Alarm::AdjacencyStuck { interface: id, router, reason: text }, out);
+        }
+    }
+
     /// Tells the operator of adjacencies that do not come up.
     pub(super) fn on_stuck_timer(&mut self, now: Instant, out: &mut Outbox) {
         let numbers: Vec<u32> = self.each_neighbor().map(|(number, _)| number).collect();
@@ -417,6 +437,15 @@ impl Instance {
                     .to_owned(),
             ),
             NeighborState::Attempt | NeighborState::Down => Some("it does not answer: is OSPF running there?".to_owned()),
+            // It takes no packets longer than its own, so ours end before they are answered.
+            NeighborState::ExStart | NeighborState::Exchange
+                if neighbor.mtu != 0 && neighbor.mtu < interface.link.mtu && !interface.is_virtual() =>
+            {
+                Some(format!(
+                    "its MTU is {}, ours is {}: set the same on both, or have it ignore the MTU",
+                    neighbor.mtu, interface.link.mtu
+                ))
+            }
             NeighborState::ExStart => Some(format!(
                 "it does not answer our database descriptions: compare MTUs (ours is {}) and see that unicast passes",
                 interface.link.mtu

@@ -29,7 +29,12 @@ impl Instance {
     ) {
         let (id, packet) = match self.admit(now, interface, src, dst, ttl, bytes, out) {
             Ok(admitted) => admitted,
-            Err(reason) => return self.drop_on(interface, reason),
+            Err(reason) => {
+                if reason == Drop::Area {
+                    self.on_other_area(now, interface, src, dst, bytes, out);
+                }
+                return self.drop_on(interface, reason);
+            }
         };
         let router = packet.router;
         let body = match packet.body {
@@ -47,6 +52,22 @@ impl Instance {
             Body::LinkStateUpdate(lsas) => self.on_update(now, number, lsas, out),
             Body::LinkStateAck(headers) => self.on_acks(now, number, &headers),
         }
+    }
+
+    /// Somebody on the link takes it for another area than we do. Those who speak another instance may (RFC 5340 §2.4).
+    fn on_other_area(
+        &mut self,
+        now: Instant,
+        id: InterfaceId,
+        src: IpAddr,
+        dst: IpAddr,
+        bytes: &Bytes,
+        out: &mut Outbox,
+    ) {
+        let Some(ours) = self.interfaces.get(&id).filter(|held| held.speaks()).map(Interface::area) else { return };
+        let Ok(Packet { router, area: theirs, body: Body::Hello(_), .. }) = self.open(id, src, dst, bytes) else { return };
+        let text = format!("it has this link in area {theirs}, we have it in {ours}: set the same on both");
+        self.obstruct(now, id, router, src, text, out);
     }
 
     /// The interface a packet is for, which may be a virtual link, and its contents.

@@ -95,6 +95,8 @@ pub(crate) struct Neighbor {
     /// What stands in the way, as last seen.
     pub(crate) obstacle: Option<String>,
     pub(crate) stuck_alarmed: bool,
+    /// The MTU in its last description; 0 before there was one, and over virtual links.
+    pub(crate) mtu: u16,
 }
 
 impl Neighbor {
@@ -131,6 +133,7 @@ impl Neighbor {
             attempts: 0,
             obstacle: None,
             stuck_alarmed: false,
+            mtu: 0,
         }
     }
 

@@ -4,5 +4,6 @@ mod convert;
 mod events;
 mod feed;
 mod listen;
+mod lsdb;
 mod request;
 mod server;

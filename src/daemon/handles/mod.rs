@@ -168,6 +168,15 @@ pub enum What {
         /// The state now.
         up: bool,
     },
+    /// An OSPF neighbor came or went, or something about OSPF needs an operator.
+    Ospf {
+        /// The interface or router it is about.
+        subject: String,
+        /// One line for people.
+        text: String,
+        /// Somebody should look.
+        bad: bool,
+    },
     /// The configuration was reloaded, or a reload was refused and the old one kept.
     Config {
         /// Whether it is in force.

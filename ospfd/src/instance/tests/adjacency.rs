@@ -3,6 +3,7 @@
 use super::world::{World, id};
 use crate::config::NetworkType::{Broadcast, PointToMultipoint, PointToPoint};
 use crate::config::{AreaKind, NetworkType};
+use crate::id::AreaId;
 use crate::id::Version::{V2, V3};
 use crate::interface::InterfaceState;
 use crate::message::Alarm;
@@ -154,6 +155,8 @@ fn a_larger_mtu_stops_the_adjacency_and_both_the_reason_and_the_cure_are_said() 
         world.expect_full(&[0, 0]);
         let stuck = world.neighbors(1)[0].stuck.clone().unwrap();
         assert!(stuck.contains("MTU is 9000") && stuck.contains("ours is 1500"), "{stuck}");
+        let stuck = world.neighbors(0)[0].stuck.clone().unwrap();
+        assert!(stuck.contains("MTU is 1500") && stuck.contains("ours is 9000"), "{stuck}");
         assert!(
             world.alarms.iter().any(|(router, alarm)| *router == 1 && matches!(alarm, Alarm::AdjacencyStuck { .. }))
         );
@@ -167,7 +170,7 @@ fn a_larger_mtu_stops_the_adjacency_and_both_the_reason_and_the_cure_are_said() 
 #[test]
 fn what_must_agree_and_does_not_is_said() {
     type Change = fn(&mut World);
-    let cases: [(Change, &str); 3] = [
+    let cases: [(Change, &str); 4] = [
         (
             |world| world.interface(0, 0, |config, _| config.hello_interval = std::time::Duration::from_secs(5)),
             "hello_interval",
@@ -177,6 +180,7 @@ fn what_must_agree_and_does_not_is_said() {
             "dead_interval",
         ),
         (|world| world.area(0, 1, |area| area.kind = AreaKind::Stub), "same type"),
+        (|world| world.interface(0, 0, |config, _| config.area = AreaId(2)), "in area 0.0.0.2, we have it in 0.0.0.1"),
     ];
     for (change, words) in cases {
         let mut world = World::new(V2, 2);
@@ -187,6 +191,9 @@ fn what_must_agree_and_does_not_is_said() {
         world.expect_full(&[0, 0]);
         let problems = world.summary(1).problems;
         assert!(problems.iter().any(|problem| problem.contains(words)), "{problems:?}");
+        let alarms = world.alarms.iter().filter(|(router, _)| *router == 1);
+        let said = alarms.filter(|(_, alarm)| matches!(alarm, Alarm::AdjacencyStuck { reason, .. } if reason.contains(words)));
+        assert_eq!(said.count(), 1, "said once: {:?}", world.alarms);
     }
 }
 
