@@ -221,7 +221,9 @@ fn sentence(alarm: &Alarm) -> (String, String) {
     match alarm {
         Alarm::DuplicateRouterId { interface, address, router } => (
             named(*interface),
-            format!("{address} has our router id {router}: give one of us another, or no route through either is right"),
+            format!(
+                "{address} has our router id {router}: give one of us another, or no route through either is right"
+            ),
         ),
         Alarm::ForeignSelfLsa { key } => (
             key.adv.to_string(),
@@ -229,7 +231,9 @@ fn sentence(alarm: &Alarm) -> (String, String) {
         ),
         Alarm::LsdbLimit { which, key, limit } => (
             key.adv.to_string(),
-            format!("ospf.limits.{which} = {limit} is reached; {key:?} and what follows is not taken, and routes may be missing"),
+            format!(
+                "ospf.limits.{which} = {limit} is reached; {key:?} and what follows is not taken, and routes may be missing"
+            ),
         ),
         Alarm::LsdbLimitCleared { which } => ("limits".to_owned(), format!("ospf.limits.{which} is no longer reached")),
         Alarm::AdjacencyStuck { interface, router, reason } => {

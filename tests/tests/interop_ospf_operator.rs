@@ -180,7 +180,11 @@ fn a_neighbor_with_another_mtu_is_named_with_both_numbers_in_the_log_and_the_sta
         wait_for("both adjacencies", || {
             let said = anyhop.ask(&["status"]);
             let full = said["ospf"].as_array().is_some_and(|all| all.iter().all(|one| one["full"] == 1));
-            if full && said["ospf_not_full"].as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err(said.to_string()) }
+            if full && said["ospf_not_full"].as_array().is_some_and(Vec::is_empty) {
+                Ok(())
+            } else {
+                Err(said.to_string())
+            }
         });
     }
 }
@@ -195,9 +199,8 @@ struct Watched {
 
 impl Watched {
     fn take(&mut self, message: v1::WatchLsdbResponse) {
-        let key = |lsa: &v1::Lsa| {
-            (lsa.version, lsa.area.clone(), lsa.r#type, lsa.id.clone(), lsa.advertising_router.clone())
-        };
+        let key =
+            |lsa: &v1::Lsa| (lsa.version, lsa.area.clone(), lsa.r#type, lsa.id.clone(), lsa.advertising_router.clone());
         if message.snapshot {
             self.lsas.clear();
             self.snapshots += 1;
@@ -220,7 +223,8 @@ impl Watched {
 
     async fn until(&mut self, stream: &mut tonic::Streaming<v1::WatchLsdbResponse>, done: impl Fn(&Self) -> bool) {
         while !done(self) {
-            let message = tokio::time::timeout(Duration::from_secs(10), stream.message()).await.expect("a message soon");
+            let message =
+                tokio::time::timeout(Duration::from_secs(10), stream.message()).await.expect("a message soon");
             self.take(message.expect("the watch goes on").expect("the watch goes on"));
         }
     }

@@ -230,5 +230,5 @@ class Lab:
     def _result(self, name, t0, r):
         ms = lambda s: round(max(0.0, s - t0) * 1e3, 1) if s else None
         return dict(step=name, ok=r["ok"], conv_ms=ms(r["conv"]), first_change_ms=ms(r["first_event"]),
-                    relapses=r["relapses"], ecmp_ok=not r["short"], short=r["short"][:4], diffs=r["diffs"][:12],
+                    relapses=len(r["relapses"]), relapsed=r["relapses"][:4], ecmp_ok=not r["short"], short=r["short"][:4], diffs=r["diffs"][:12],
                     theirs=r["theirs"][:4])

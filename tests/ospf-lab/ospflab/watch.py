@@ -39,7 +39,7 @@ class Table:
             self.rq.bind((0, 0))
             self.names = dict(socket.if_nameindex())
         self.dirty, self.stamp, self.right, self.table = True, time.monotonic(), False, {}
-        self.short = []
+        self.bad, self.short = [], []
         self.events = 0
 
     def drain(self, now):
@@ -268,7 +268,7 @@ class Watch:
         """Waits until the tables of all judged living nodes are right and stay so for `settle` seconds. Moments are monotonic;
         what is wrong with others in the end stands under `theirs`."""
         t0 = time.monotonic()
-        r = dict(ok=False, first_event=None, conv=None, adj=None, relapses=0, diffs=[], short=[], theirs=[])
+        r = dict(ok=False, first_event=None, conv=None, adj=None, relapses=[], diffs=[], short=[], theirs=[])
         right_since, nodes = None, [x for x in self.want if x in self.judged]
         goal = self.full(dead) if adj else {}
         seen = {x: self.tables[x].events for x in nodes}
@@ -293,8 +293,8 @@ class Watch:
                 if tb.dirty:
                     tb.dirty = False
                     tb.dump()
-                    bad, tb.short = tb.diff(self.want[x], self.tol)
-                    tb.right = not bad
+                    tb.bad, tb.short = tb.diff(self.want[x], self.tol)
+                    tb.right = not tb.bad
                     break
             if all(self.tables[x].right and not self.tables[x].dirty for x in nodes):
                 if right_since is None:
@@ -310,7 +310,8 @@ class Watch:
             else:
                 if right_since is not None and any(not self.tables[x].right for x in nodes):
                     right_since = None
-                    r["relapses"] += 1
+                    wrong = [f"r{x}: {d}" for x in nodes if not self.tables[x].right for d in self.tables[x].bad]
+                    r["relapses"].append(f"after {time.monotonic() - t0:.3f} s {'; '.join(wrong[:3])}")
         for x in self.want:
             self.tables[x].dump()
             bad, short = self.tables[x].diff(self.want[x], self.tol)

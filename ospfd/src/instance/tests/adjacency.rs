@@ -192,7 +192,8 @@ fn what_must_agree_and_does_not_is_said() {
         let problems = world.summary(1).problems;
         assert!(problems.iter().any(|problem| problem.contains(words)), "{problems:?}");
         let alarms = world.alarms.iter().filter(|(router, _)| *router == 1);
-        let said = alarms.filter(|(_, alarm)| matches!(alarm, Alarm::AdjacencyStuck { reason, .. } if reason.contains(words)));
+        let said =
+            alarms.filter(|(_, alarm)| matches!(alarm, Alarm::AdjacencyStuck { reason, .. } if reason.contains(words)));
         assert_eq!(said.count(), 1, "said once: {:?}", world.alarms);
     }
 }
