@@ -68,12 +68,11 @@ fn one_verdict_takes_a_service_out_of_both_protocols_at_once() {
     let mut web = http_server(&node, 8080);
     let more = "[[neighbor]]\naddress = \"10.96.0.2\"\nasn = 65002\nconnect_retry = \"500ms\"\n\
                 [[service]]\nname = \"dns\"\nvips = [\"192.0.2.53/32\"]\nvia = [\"bgp\", \"ospf\"]\nbind = \"lo\"\n\
-                checks = [ { type = \"http\", target = \"http://127.0.0.1:8080/\", interval = \"200ms\", timeout = \"150ms\", rise = 1, fall = 2 } ]\n";
+                checks = [ { type = \"http\", target = \"127.0.0.1:8080\", interval = \"200ms\", timeout = \"150ms\", rise = 1, fall = 2 } ]\n";
     let anyhop = Anyhop::start(&node, &ours("", &format!("versions = [\"v2\"]\n{more}")));
     full(&anyhop);
     let has = |wanted: bool| {
-        let (of_ospf, of_bgp) =
-            (bird.ask("show route 192.0.2.53/32 protocol o2"), bird.ask("show route 192.0.2.53/32 table tb"));
+        let (of_ospf, of_bgp) = (bird.ask("show route protocol o2"), bird.ask("show route table tb"));
         let there = [&of_ospf, &of_bgp].map(|said| said.contains("192.0.2.53/32"));
         if there == [wanted; 2] { Ok(()) } else { Err(format!("{of_ospf}\n{of_bgp}")) }
     };
