@@ -90,10 +90,8 @@ def main():
     rows = []
     try:
         lab.build()
-        lab.judge(faults=False)
         rows.append(lab.bring_up(max(a.limit, 90)))
         if rows[0]["ok"]:
-            lab.judge(faults=True)
             for r in steps(lab, [f for f in a.faults.split(",") if f], a.limit):
                 rows.append(r)
         usage = lab.usage()
@@ -102,7 +100,7 @@ def main():
     print(f"# {a.topo} OSPFv{a.ver} {a.daemons} {a.profile}")
     print(table(rows))
     for r in rows:
-        for key, what in (("diffs", ""), ("short", "not all equal-cost next hops: "), ("relapsed", "right and then wrong: "),
+        for key, what in (("diffs", ""), ("short", "not all equal-cost next hops: "), ("relapsed", ""),
                           ("theirs", "not judged: ")):
             for d in r[key]:
                 print(f"  {r['step']}: {what}{d}")

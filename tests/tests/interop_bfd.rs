@@ -207,7 +207,62 @@ fn frr_and_anyhop_watch_a_path_and_frr_gets_its_echoes_back() {
     });
     cable.mend();
     stands(&anyhop, "10.98.0.2");
-    comes_up(&anyhop);
+    let failures = comes_up(&anyhop)["failures"].clone();
+    // FRR's operator takes the session down: it says so, the path has not failed, and BGP goes on (RFC 5882 §3.2).
+    let _ = frr.ask_all(&["configure terminal", "bfd", "profile fast", "shutdown"]);
+    wait_for("FRR's side to be down by its operator", || {
+        let session = sessions(&anyhop)[0].clone();
+        if session["remote_state"] == "admin-down" { Ok(()) } else { Err(session.to_string()) }
+    });
+    never("a failure", Duration::from_secs(1), || {
+        let session = sessions(&anyhop)[0].clone();
+        let view = neighbor(&anyhop, "10.98.0.2");
+        (session["failures"] != failures || view["state"] != "established").then(|| format!("{session}\n{view}"))
+    });
+    let _ = frr.ask_all(&["configure terminal", "bfd", "profile fast", "no shutdown"]);
+    assert_eq!(comes_up(&anyhop)["failures"], failures);
+}
+
+#[test]
+fn one_session_serves_bgp_ospf_and_a_static_route_and_takes_all_of_them_down() {
+    let Some(mut lab) = lab("one_session_serves_bgp_ospf_and_a_static_route") else { return };
+    let cable = Cable::new(&mut lab);
+    let config = |n: u8| {
+        let other = 3 - n;
+        let statics = format!("[[static]]\nprefix = \"198.51.100.0/24\"\nvia = \"10.98.0.{other}\"\n{FAST}\n");
+        let ospf = format!(
+            "[ospf]\n[[ospf.area]]\nid = 0\n[[ospf.interface]]\nname = \"e0\"\narea = 0\nversions = [\"v2\"]\n\
+             network = \"point-to-point\"\n{FAST}\n"
+        );
+        let peer = format!("10.98.0.{other}");
+        ours(65000 + u32::from(n), &peer, &format!("asn = 6500{other}\n{FAST}\n{statics}{ospf}"))
+    };
+    let one = Anyhop::start(&cable.ours, &config(1));
+    let _other = Anyhop::start(&cable.theirs, &config(2));
+    stands(&one, "10.98.0.2");
+    let adjacent = || one.ask(&["show", "ospf", "neighbors"])["neighbors"][0]["state"] == "full";
+    let leads = || {
+        let found = one.client(&["lookup", "198.51.100.1"]);
+        String::from_utf8_lossy(&found.stdout).contains("10.98.0.2")
+    };
+    wait_for("one session for three, the adjacency, and the route", || {
+        let all = sessions(&one);
+        let right = matches!(&all[..], [one] if one["state"] == "up" && one["clients"] == 3);
+        if right && adjacent() && leads() { Ok(()) } else { Err(format!("{all:?}")) }
+    });
+    let cut = cable.cut();
+    let after = falls(&one, "10.98.0.2", cut);
+    wait_for(
+        "the adjacency and the route to go",
+        || {
+            if adjacent() || leads() { Err("there".to_owned()) } else { Ok(()) }
+        },
+    );
+    // Long before the dead interval of 40 s and the hold time of 90 s.
+    assert!(after < Duration::from_secs(5) && cut.elapsed() < Duration::from_secs(10), "seen after {after:?}");
+    cable.mend();
+    stands(&one, "10.98.0.2");
+    wait_for("all to be whole again", || if adjacent() && leads() { Ok(()) } else { Err(String::new()) });
 }
 
 #[test]

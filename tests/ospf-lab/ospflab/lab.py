@@ -80,12 +80,13 @@ class Lab:
                  for y, num, ty, m in t.ext if y == x], PROFILES[self.profile])
         self.watch = Watch(t, self.v, self.ns)
 
-    def judge(self, faults):
-        """Whose tables must be right. FRR's count until the first fault only: after a link flap its zebra keeps nexthop
-        groups that lack a leg, and its ospf6d keeps routes over a link that is gone."""
-        frr = {x for x, d in self.drv.items() if d.name == "frr"}
-        alone = len(frr) == len(self.drv)
-        self.watch.judged = set(self.drv) - (frr if faults and not alone else set())
+        # Whose tables must be right: everybody's, but FRR's where it is not alone. Its zebra loses next hops of equal cost for good
+        # after a link flap (it keeps a nexthop group that the kernel took a leg from), and its ospf6d keeps routes over what is
+        # gone and misses some between areas from the start. Who must not become wrong again: anyhop, because what the others say
+        # of other areas comes late and piece by piece.
+        of = lambda name: {x for x, d in self.drv.items() if d.name == name}
+        self.watch.judged = set(self.drv) - of("frr") or set(self.drv)
+        self.watch.steady = of("anyhop") or set(self.drv)
 
     def start(self, only=None):
         for x in only or self.t.nodes():

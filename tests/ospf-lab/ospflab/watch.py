@@ -243,7 +243,7 @@ class Watch:
             self.by[fd] = o
         self.tol = oracle.tolerated(topo, v)
         self.want = {}
-        self.judged = set(topo.nodes())
+        self.judged = self.steady = set(topo.nodes())
 
     def expect(self, dead=frozenset()):
         self.want = oracle.expected(self.t, self.v, dead)
@@ -266,7 +266,7 @@ class Watch:
 
     def run(self, limit, settle=0.5, adj=False, dead=frozenset()):
         """Waits until the tables of all judged living nodes are right and stay so for `settle` seconds. Moments are monotonic;
-        what is wrong with others in the end stands under `theirs`."""
+        what is wrong with others in the end, and a relapse of who need not be steady, stands under `theirs`."""
         t0 = time.monotonic()
         r = dict(ok=False, first_event=None, conv=None, adj=None, relapses=[], diffs=[], short=[], theirs=[])
         right_since, nodes = None, [x for x in self.want if x in self.judged]
@@ -310,8 +310,10 @@ class Watch:
             else:
                 if right_since is not None and any(not self.tables[x].right for x in nodes):
                     right_since = None
-                    wrong = [f"r{x}: {d}" for x in nodes if not self.tables[x].right for d in self.tables[x].bad]
-                    r["relapses"].append(f"after {time.monotonic() - t0:.3f} s {'; '.join(wrong[:3])}")
+                    wrong = [x for x in nodes if not self.tables[x].right]
+                    what = "; ".join(f"r{x}: {d}" for x in wrong for d in self.tables[x].bad[:2])
+                    r["relapses" if self.steady.intersection(wrong) else "theirs"].append(
+                        f"right and then wrong, after {time.monotonic() - t0:.3f} s: {what}")
         for x in self.want:
             self.tables[x].dump()
             bad, short = self.tables[x].diff(self.want[x], self.tol)
