@@ -308,9 +308,12 @@ class Watch:
                     r["ok"] = True
                     break
             else:
-                if right_since is not None and any(not self.tables[x].right for x in nodes):
+                wrong = [x for x in nodes if not self.tables[x].right]
+                # While news is in flight tables may pass through the right state by chance.
+                steady = right_since is not None and time.monotonic() - right_since >= 0.1
+                if wrong:
                     right_since = None
-                    wrong = [x for x in nodes if not self.tables[x].right]
+                if wrong and steady:
                     what = "; ".join(f"r{x}: {d}" for x in wrong for d in self.tables[x].bad[:2])
                     r["relapses" if self.steady.intersection(wrong) else "theirs"].append(
                         f"right and then wrong, after {time.monotonic() - t0:.3f} s: {what}")
