@@ -29,11 +29,13 @@ struct Cell {
 }
 
 impl Cell {
-    /// Daemons by number of the node, again and again. FRR has no virtual links in OSPFv3: anyhop is at both of their ends there.
+    /// Daemons by number of the node, again and again. anyhop is at both ends of the virtual link where FRR has none (OSPFv3), and
+    /// where BIRD at both ends says nothing more of a backbone link that came back.
     fn daemons(&self) -> &'static str {
         match self.mix {
             Alone => "anyhop",
             WithFrr if self.topology == "vlink" && self.version == 3 => "frr,anyhop",
+            WithBird if self.topology == "vlink" => "bird,anyhop",
             WithFrr => "anyhop,frr",
             WithBird => "anyhop,bird",
         }
