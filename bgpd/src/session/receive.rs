@@ -77,10 +77,9 @@ impl Session {
                         Ok(Received::Update(body))
                     }
                     Due::Refresh => RouteRefresh::decode(&body, enhanced).map(|refresh| match refresh.kind {
-                        RefreshKind::Request => Received::RouteRefresh(refresh),
-                        RefreshKind::Begin | RefreshKind::End if enhanced => Received::RouteRefresh(refresh),
                         // RFC 7313 §5: ignored.
-                        RefreshKind::Begin | RefreshKind::End | RefreshKind::Unknown(_) => Received::Handled,
+                        RefreshKind::Unknown(_) => Received::Handled,
+                        RefreshKind::Request | RefreshKind::Begin | RefreshKind::End => Received::RouteRefresh(refresh),
                     }),
                     Due::End => {
                         let notification = Notification::decode(&body)?;

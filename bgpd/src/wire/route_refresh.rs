@@ -49,7 +49,8 @@ pub struct RouteRefresh {
 }
 
 impl RouteRefresh {
-    /// Reads a body. `enhanced` if RFC 7313 was negotiated.
+    /// Reads a body. `enhanced` if RFC 7313 was negotiated: without it the subtype is reserved and ignored, and every such
+    /// message is a request (RFC 2918 §3).
     ///
     /// # Errors
     /// A length other than four is 7/1 with the whole message when enhanced refresh is in use and the subtype is one of
@@ -57,7 +58,8 @@ impl RouteRefresh {
     pub fn decode(body: &[u8], enhanced: bool) -> Result<Self, Notification> {
         if let &[afi_high, afi_low, kind, safi] = body {
             let family = AfiSafi { afi: u16::from_be_bytes([afi_high, afi_low]), safi };
-            return Ok(Self { family, kind: RefreshKind::from_octet(kind) });
+            let kind = if enhanced { RefreshKind::from_octet(kind) } else { RefreshKind::Request };
+            return Ok(Self { family, kind });
         }
         if enhanced && matches!(body.get(2), Some(1 | 2)) {
             let mut message = BytesMut::with_capacity(header::HEADER_LEN + body.len());

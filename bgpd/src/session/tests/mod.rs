@@ -392,11 +392,15 @@ fn an_update_in_error_ends_the_session_with_its_notification() {
 }
 
 #[test]
-fn demarcations_of_a_refresh_are_ignored_unless_agreed_on() {
+fn without_agreement_on_marks_every_refresh_is_a_request() {
     let begin = RouteRefresh { family: AfiSafi::IPV4_UNICAST, kind: RefreshKind::Begin };
     let unknown = RouteRefresh { kind: RefreshKind::Unknown(9), ..begin };
     let (mut rig, conn) = Rig::established(config(), &open());
-    assert_eq!(rig.say(conn, &begin.to_bytes()), [Received::Handled]);
+    // RFC 2918 §3: the octet is reserved then, and ignored.
+    let request = RouteRefresh { kind: RefreshKind::Request, ..begin };
+    for message in [request, begin, unknown] {
+        assert_eq!(rig.say(conn, &message.to_bytes()), [Received::RouteRefresh(request)]);
+    }
     let mut enhanced = open();
     enhanced.capabilities.push(Capability::EnhancedRouteRefresh);
     let (mut rig, conn) = Rig::established(SessionConfig { enhanced_refresh: true, ..config() }, &enhanced);
