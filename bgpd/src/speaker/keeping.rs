@@ -65,6 +65,9 @@ struct Family {
     long: Option<Instant>,
     /// The neighbor is back: it is to have said everything by then.
     resync: Option<Instant>,
+    /// The long life ended before the neighbor, which is back, had said everything: whatever there is goes with this session
+    /// (RFC 9494 §4.2).
+    expired: bool,
     /// A route refresh is under way, until then at most.
     refresh: Option<Instant>,
     /// The neighbor has sent End-of-RIB in this session.
@@ -115,7 +118,7 @@ impl Keeping {
         let mut actions = [None, None];
         for family in FAMILIES {
             let (held, action) = (&mut self.families[place(family)], &mut actions[place(family)]);
-            held.spoken = false;
+            (held.spoken, held.expired) = (false, false);
             held.terms = Terms::of(negotiated, family);
             if held.restart.is_none() && held.long.is_none() {
                 continue;
@@ -138,7 +141,7 @@ impl Keeping {
     /// The neighbor has said everything.
     pub(super) fn end_of_rib(&mut self, family: AddressFamily) -> Option<Ageing> {
         let held = &mut self.families[place(family)];
-        held.spoken = true;
+        (held.spoken, held.expired) = (true, false);
         let waited = held.resync.is_some() || held.long.is_some();
         if waited { held.sweep() } else { None }
     }
@@ -179,7 +182,7 @@ impl Family {
         let refreshing = self.refresh.take().is_some();
         self.resync = None;
         let wanted = self.terms.restart.is_some() || !self.terms.long.is_zero();
-        if !keeps || !wanted {
+        if !keeps || !wanted || self.expired {
             *self = Self { terms: self.terms, ..Self::default() };
             return Ageing::Lose;
         }
@@ -200,6 +203,7 @@ impl Family {
 
     fn tick(&mut self, now: Instant) -> Option<Ageing> {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        self.expired |= due(self.long) && self.resync.is_some();
         if due(self.long) || due(self.resync) || due(self.refresh) {
             return self.sweep();
         }
