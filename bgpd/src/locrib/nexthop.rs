@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rib::AddressFamily;
 use rib::message::{Reach, Reachability};
 
@@ -39,6 +39,8 @@ struct Entry {
     link: u32,
     /// Attribute sets that name it.
     uses: u32,
+    /// It is an address of this host: nothing can be forwarded there (RFC 4271 §5.1.3), whatever the RIB says.
+    ours: bool,
     state: State,
     waiting: Vec<(AddressFamily, DestId)>,
     overflow: bool,
@@ -63,6 +65,8 @@ pub struct NextHops {
     idle: Vec<u32>,
     sweep_at: Option<Instant>,
     add: Vec<IpAddr>,
+    /// The host's own addresses, those of one link with its number.
+    host: HashSet<(IpAddr, u32), foldhash::fast::FixedState>,
 }
 
 impl NextHops {
@@ -86,7 +90,8 @@ impl NextHops {
         if !own {
             self.add.push(addr);
         }
-        let entry = Entry { addr, link, uses: 0, state, waiting: Vec::new(), overflow: false };
+        let ours = self.host.contains(&(addr, link));
+        let entry = Entry { addr, link, uses: 0, ours, state, waiting: Vec::new(), overflow: false };
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id as usize] = Some(entry);
@@ -128,10 +133,32 @@ impl NextHops {
         self.entries[id.0 as usize].as_ref().map_or(0, |entry| entry.link)
     }
 
-    /// What is known of `id`.
+    /// What is known of `id`. An address of our own leads nowhere.
     #[must_use]
     pub fn state(&self, id: NextHopId) -> State {
-        self.entries[id.0 as usize].as_ref().map_or(State::Asked, |entry| entry.state)
+        let state = |entry: &Entry| if entry.ours { State::Known(None) } else { entry.state };
+        self.entries[id.0 as usize].as_ref().map_or(State::Asked, state)
+    }
+
+    /// `id` is an address of this host.
+    #[must_use]
+    pub fn is_ours(&self, id: NextHopId) -> bool {
+        self.entries[id.0 as usize].as_ref().is_some_and(|entry| entry.ours)
+    }
+
+    /// The host has these addresses now, those that repeat on every link with its number, others with 0. What became ours or
+    /// is so no longer asks for a scan.
+    pub fn set_host(&mut self, addresses: impl IntoIterator<Item = (IpAddr, u32)>) -> Affected {
+        self.host = addresses.into_iter().collect();
+        let mut affected = Affected::default();
+        for (entry, id) in self.entries.iter_mut().zip(0..) {
+            let Some(entry) = entry else { continue };
+            let ours = self.host.contains(&(entry.addr, entry.link));
+            if std::mem::replace(&mut entry.ours, ours) != ours {
+                affected.scan.push(NextHopId(id));
+            }
+        }
+        affected
     }
 
     /// The way to `id`, if there is one.

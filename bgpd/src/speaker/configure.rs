@@ -283,6 +283,7 @@ impl Speaker {
         if self.addresses == addresses {
             return;
         }
+        self.tables.host_addresses(&addresses);
         self.addresses = addresses;
         let mut profiles = Vec::new();
         for at in 0..self.neighbors.len() {

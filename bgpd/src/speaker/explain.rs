@@ -68,6 +68,9 @@ impl Speaker {
         let addr = tables.store.next_hops.addr(next_hop);
         match tables.store.next_hops.state(next_hop) {
             State::Asked => format!("next hop {addr} is being resolved"),
+            State::Known(_) if tables.store.next_hops.is_ours(next_hop) => {
+                format!("next hop {addr} is an address of ours (RFC 4271 section 5.1.3)")
+            }
             State::Known(_) => format!("next hop {addr} is unreachable"),
         }
     }

@@ -5,6 +5,7 @@ mod default_route;
 mod local;
 mod scan;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use hashbrown::HashMap;
 use rib::message::Reachability;
 use rib::{AddressFamily, RouteBatch, Source, V4, V6};
 
+use super::addresses::LinkAddress;
 use super::feed::Feed;
 use super::message::Output;
 use super::update::Nlri;
@@ -20,6 +22,7 @@ use crate::export::{ExportProfile, Group, Tables as ExportTables};
 use crate::import::Import;
 use crate::intern::{AttrId, AttrStore, RawKey};
 use crate::locrib::journal::{Cursor, Scope};
+use crate::locrib::nexthop::Affected;
 use crate::locrib::{Ageing, Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
 pub(super) use aggregate::AggregateSettings;
@@ -332,6 +335,21 @@ impl Tables {
     /// The RIB's answers about next hops.
     pub(super) fn reach(&mut self, states: &[Reachability]) {
         let affected = self.store.next_hops.answer(states);
+        self.reconsider(affected);
+    }
+
+    /// The host's addresses: nobody can be forwarded to by them.
+    pub(super) fn host_addresses(&mut self, addresses: &[LinkAddress]) {
+        let own = addresses.iter().map(|known| match known.address.addr() {
+            IpAddr::V6(addr) if addr.is_unicast_link_local() => (IpAddr::V6(addr), known.link),
+            addr => (addr, 0),
+        });
+        let affected = self.store.next_hops.set_host(own);
+        self.reconsider(affected);
+    }
+
+    /// Decides anew what depends on next hops that changed.
+    fn reconsider(&mut self, affected: Affected) {
         for (family, dest) in affected.dests {
             let mut context = Self::context(self.settings, &mut self.store, &self.peers);
             match family {

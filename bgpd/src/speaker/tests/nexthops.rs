@@ -8,7 +8,7 @@ use rib::{Discard, NextHop};
 use super::rig::{OUR_AS, Rig, attributes, config, neighbor, net};
 use crate::config::{AddPath, NeighborConfig, PolicyRef};
 use crate::policy::{Action, Match, Policy, PolicySet, Rule, Set};
-use crate::speaker::message::{ExportVerdict, Input, NeighborKey, Query, Reply};
+use crate::speaker::message::{ExportVerdict, Input, LinkAddress, NeighborKey, Query, Reply};
 use crate::wire::attr::{PathAttributes, community};
 
 const PREFIX: &str = "192.0.2.0/24";
@@ -194,5 +194,34 @@ fn a_path_kept_from_one_client_of_a_route_server_does_not_hide_others_from_it() 
     assert_eq!((rig.told(2, PREFIX), rig.told(4, PREFIX)), (Some(vec![65001]), Some(vec![65002, 65010, 65011])));
     rig.lose(1).lose(2).settle();
     assert_eq!((rig.told(3, PREFIX), rig.told(4, PREFIX)), (None, None));
+    rig.assert_no_leak();
+}
+
+#[test]
+fn addresses_of_ours_lead_nowhere_and_what_is_ours_may_change() {
+    let own = |addresses: &[&str]| {
+        let link = |text: &&str| LinkAddress { link: 2, address: net(text) };
+        Input::Addresses(addresses.iter().map(link).collect())
+    };
+    let mut rig = Rig::up(config(vec![neighbor(1, 65001), neighbor(2, OUR_AS)]));
+    rig.announce(1, PREFIX, &attributes(&[65001], "10.0.0.77")).settle();
+    assert_eq!(rig.told(2, PREFIX), Some(vec![65001]));
+    rig.input(own(&["10.0.0.77/24"]));
+    rig.settle();
+    assert_eq!((rig.told(2, PREFIX), rig.rib.len()), (None, 0));
+    let Reply::Explain(explanation) = rig.view(&Query::Explain { prefix: net(PREFIX), neighbor: None }) else {
+        panic!("no explanation")
+    };
+    let text = format!("{explanation:?}");
+    assert!(text.contains("next hop 10.0.0.77 is an address of ours (RFC 4271 section 5.1.3)"), "{text}");
+    // What the RIB says of it meanwhile changes nothing, and counts when it is somebody else's.
+    rig.reach("10.0.0.77", Some(3)).settle();
+    assert_eq!(rig.rib.len(), 0);
+    rig.input(own(&["10.0.0.78/24"]));
+    rig.settle();
+    assert_eq!((rig.told(2, PREFIX), rig.rib.len()), (Some(vec![65001]), 1));
+    // One that is named for the first time.
+    rig.announce(1, PREFIX, &attributes(&[65001], "10.0.0.78")).settle();
+    assert_eq!((rig.told(2, PREFIX), rig.rib.len()), (None, 0));
     rig.assert_no_leak();
 }
