@@ -10,7 +10,7 @@ use super::profile::ExportProfile;
 use super::transform::{Refusal, Source, outgoing};
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::{DestId, Key, PeerIndex, PeerKind, Shard};
-use crate::wire::attr::{EncodeContext, NextHopAttr, PathAttributes, PeerKind as WirePeerKind};
+use crate::wire::attr::{EncodeContext, NextHopAttr, PathAttributes, PeerKind as WirePeerKind, mp_reach};
 use crate::wire::header::HEADER_LEN;
 use crate::wire::nlri::NlriFamily;
 use crate::wire::update::{self, Packing};
@@ -124,13 +124,14 @@ impl Batch {
 
     fn encode(&mut self, profile: &ExportProfile, told: PathAttributes, prefix: IpNet) -> Result<Out, Refusal> {
         let start = self.attributes.len();
-        told.encode(&mut self.attributes, &encode_context(profile, prefix, told.next_hop));
+        let context = encode_context(profile, prefix, told.next_hop);
+        told.encode(&mut self.attributes, &context);
         let end = self.attributes.len();
-        // The longest head is that of MP_REACH_NLRI with two IPv6 next hops.
-        const HEAD: usize = HEADER_LEN + 4 + 9 + 32;
-        const LONGEST_PREFIX: usize = 17;
+        let head = HEADER_LEN + 4 + if context.plain { 0 } else { mp_reach::head_len(&told.next_hop) };
+        // What is told of one prefix is told of all with these attributes: the longest has to fit.
+        let longest = 1 + usize::from(prefix.max_prefix_len()).div_ceil(8);
         let path_id = if profile.paths(AddressFamily::of(&prefix)) > 0 { 4 } else { 0 };
-        if end - start + HEAD + LONGEST_PREFIX + path_id > profile.max_message {
+        if end - start + head + longest + path_id > profile.max_message {
             self.attributes.truncate(start);
             return Err(Refusal::TooLong);
         }
