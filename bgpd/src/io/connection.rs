@@ -21,7 +21,7 @@ use crate::speaker::Progress;
 use crate::speaker::message::{Input, Protection};
 
 /// Octets pulled from the speaker at once: as much as the socket takes unsent.
-const CHUNK: usize = NOTSENT_LOWAT as usize;
+pub(super) const CHUNK: usize = NOTSENT_LOWAT as usize;
 
 /// Pieces handed to the kernel in one call.
 const PIECES_MAX: usize = 64;
@@ -153,7 +153,6 @@ pub(super) async fn write(carrier: Rc<Carrier>, conn: ConnId, link: Rc<Link>, st
 /// Sends until the connection is to be closed and nothing is left, or it is gone.
 async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStream) -> io::Result<()> {
     let mut pulled: Vec<Bytes> = Vec::new();
-    let mut pieces: VecDeque<Bytes> = VecDeque::new();
     loop {
         if link.gone.get() {
             return Ok(());
@@ -161,18 +160,21 @@ async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStre
         // Wait for the socket first and pull then: what a slow peer does not take stays where it coalesces. The session closes
         // the connection of a peer that takes nothing (RFC 9687).
         stream.writable().await?;
-        if pieces.is_empty() {
+        if link.pieces.borrow().is_empty() {
             carrier.transmit(conn, CHUNK, &mut pulled);
-            pieces.extend(pulled.drain(..));
+            link.pieces.borrow_mut().extend(pulled.drain(..));
         }
-        if pieces.is_empty() {
+        if link.pieces.borrow().is_empty() {
             if link.closing.get() {
                 return Ok(());
             }
+            link.idle.set(true);
             link.wake.notified().await;
+            link.idle.set(false);
             continue;
         }
-        match write_some(stream, &mut pieces) {
+        let outcome = write_some(stream, &mut link.pieces.borrow_mut());
+        match outcome {
             Ok(octets) => count(&carrier.counters.octets_out, octets),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
@@ -182,7 +184,7 @@ async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStre
 }
 
 /// One vectored write; what was taken is removed from `pieces`.
-fn write_some(stream: &TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
+pub(super) fn write_some(stream: &TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); PIECES_MAX];
     let mut used = 0;
     for (slice, piece) in slices.iter_mut().zip(pieces.iter()) {
