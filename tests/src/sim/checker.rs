@@ -125,7 +125,8 @@ impl World {
 
     /// Nobody accepts what came down from a provider, or across from a peer, and then went up or across (RFC 7908 §3, types 1 to 4).
     fn check_valleys(&self, node: &Node, heard: &[(&Peer, Vec<PathView>)]) {
-        if self.relations.is_empty() {
+        // Paths that are altered on their way do not tell where a route has been.
+        if self.relations.is_empty() || self.alters {
             return;
         }
         for view in heard.iter().flat_map(|(_, views)| views).filter(|view| view.imported.is_some()) {
@@ -362,8 +363,11 @@ impl World {
         if node.announced.contains_key(&prefix) && node.machines.is_some() {
             return Ok(());
         }
-        if way.contains(&at) {
-            return Err(self.excuse(at, prefix).unwrap_or(Strange::Loop(at)));
+        if let Some(begin) = way.iter().position(|node| *node == at) {
+            // Where paths do not tell where they have been, a torn AS may have its own packets back through others.
+            let round = if self.alters { &way[begin..] } else { &[at][..] };
+            let excuse = round.iter().find_map(|node| self.excuse(*node, prefix));
+            return Err(excuse.unwrap_or(Strange::Loop(at)));
         }
         if let Some(known) = &ends[at] {
             return known.clone();

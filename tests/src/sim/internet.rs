@@ -4,7 +4,8 @@
 //! Routing without Global Coordination"), or everything is accepted and the shortest path wins; both always settle. Within an AS
 //! there is a full mesh, or one or two clusters of reflectors. A reflecting AS has a cable between any two of its routers and counts every way alike,
 //! for reflection with costs of its own may never settle (RFC 3345, RFC 4456 §11); MED is sent only to ASes where it cannot hide
-//! one path behind another.
+//! one path behind another. Among customers, peers and providers, numbers may be taken out of paths or replaced in them, and our own
+//! be allowed: what keeps routes from going round is whom they are told, not what their paths say.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -84,6 +85,8 @@ struct Builder {
     relations: bool,
     /// Every external session has its roles, so that policies may forget to keep routes from those they are not for.
     roles: bool,
+    /// Paths lose AS numbers on their way, or get others.
+    alters: bool,
 }
 
 /// An internet of 3 to 30 routers.
@@ -99,7 +102,9 @@ pub fn random_internet(seed: u64) -> World {
     let world = names.fold(World::seeded(seed), |world, name| world.node(&name));
     let (dual, relations) = (rng.u8(0..10) < 6, rng.u8(0..10) < 7);
     let roles = relations && rng.u8(0..10) < 4;
-    let mut builder = Builder { world, rng, systems: Vec::new(), dual, relations, roles };
+    let alters = relations && rng.u8(0..10) < 4;
+    let mut builder = Builder { world, rng, systems: Vec::new(), dual, relations, roles, alters };
+    builder.world.alters = alters;
     builder.draw_routers();
     for system in 0..builder.systems.len() {
         builder.draw_interior(system);
@@ -165,8 +170,10 @@ impl Builder {
         for (pair, clients) in self.interior_pairs(&routers, reflects) {
             let way = self.world.add_way(pair);
             let keep = self.chance(30);
+            // Where everybody reaches what is outside, each session may have it its own way.
+            let mixed = [self.chance(40), self.chance(40)];
             self.add_sessions(way, families, |peer, end| {
-                peer.next_hop_self = next_hop_self;
+                peer.next_hop_self = next_hop_self || !reflects && mixed[end];
                 peer.client = clients[end];
                 peer.export = if end == 0 { Filter::Unset } else { Filter::Accept };
                 peer.adj_in = if keep { AdjInKeep::Accepted } else { AdjInKeep::All };
@@ -307,7 +314,7 @@ impl Builder {
         // What the AS at the other end is to this one.
         let other_is = [relation, relation.reverse()];
         let mut rng = self.rng.fork();
-        let (relations, roles) = (self.relations, self.roles);
+        let (relations, roles, alters) = (self.relations, self.roles, self.alters);
         self.add_sessions(cable, families, |peer, end| {
             let to_is_provider_like = other_is[end] != Relation::Customer;
             let mut export = random_rules(&mut rng, takes_med[systems[1 - end]]);
@@ -315,6 +322,12 @@ impl Builder {
                 peer.role = Some(other_is[end].role());
             }
             peer.drains = relations && to_is_provider_like;
+            if alters {
+                // Paths lose what loops are found by. Where routes never go up again, none come of it.
+                peer.allow_as_in = if rng.u8(0..100) < 20 { rng.u8(1..3) } else { 0 };
+                peer.remove_private_as = rng.u8(0..100) < 20;
+                peer.as_override = rng.u8(0..100) < 20;
+            }
             let forgets = roles && rng.bool();
             if relations && to_is_provider_like && !forgets {
                 export.deny_marks = vec![Relation::Equal.mark(), Relation::Provider.mark()];

@@ -273,6 +273,12 @@ impl Network<'_> {
         if external && !own {
             told.med = None;
         }
+        if session.remove_private_as {
+            told.as_path.retain(|asn| !is_private(*asn) || *asn == session.asn);
+        }
+        if session.as_override {
+            told.as_path.iter_mut().filter(|asn| **asn == session.asn).for_each(|asn| *asn = router.asn);
+        }
         match &session.export {
             Filter::Unset if external && !(own && path.service) => return None,
             Filter::Unset | Filter::Accept => {}
@@ -318,7 +324,8 @@ impl Network<'_> {
     fn import(&self, node: usize, session: &Peer, mut told: Path, prefix: IpNet) -> Option<Path> {
         let router = &self.world.nodes[node];
         let external = session.asn != router.asn;
-        let looped = told.as_path.contains(&router.asn)
+        let times = told.as_path.iter().filter(|asn| **asn == router.asn).count();
+        let looped = times > usize::from(session.allow_as_in)
             || told.originator == Some(router.router_id)
             || told.clusters.contains(&router.cluster_id);
         if looped {
@@ -365,6 +372,11 @@ impl Network<'_> {
         self.metrics[node].insert(next_hop, metric.unwrap_or(u32::MAX));
         metric
     }
+}
+
+/// RFC 6996 §5.
+fn is_private(asn: u32) -> bool {
+    (64_512..65_535).contains(&asn) || (4_200_000_000..u32::MAX).contains(&asn)
 }
 
 /// We are the provider of somebody in our role.

@@ -75,6 +75,12 @@ pub struct Peer {
     pub client: bool,
     /// We put ourselves as next hop on internal sessions.
     pub next_hop_self: bool,
+    /// So many times our AS may be in its paths.
+    pub allow_as_in: u8,
+    /// Private AS numbers are taken out of what it is told, but for its own.
+    pub remove_private_as: bool,
+    /// Its AS number is replaced by ours in what it is told.
+    pub as_override: bool,
     /// Import policy.
     pub import: Filter,
     /// Export policy.
@@ -118,6 +124,9 @@ impl Peer {
             families: vec![AddressFamily::of_addr(&remote)],
             client: false,
             next_hop_self: false,
+            allow_as_in: 0,
+            remove_private_as: false,
+            as_override: false,
             import: Filter::Accept,
             export: Filter::Accept,
             adj_in: AdjInKeep::All,
@@ -154,6 +163,9 @@ impl Peer {
             adj_in: self.adj_in,
             route_reflector_client: self.client,
             next_hop_self: self.next_hop_self,
+            allow_as_in: self.allow_as_in,
+            remove_private_as: self.remove_private_as,
+            as_override: self.as_override,
             extended_messages: self.extended_messages,
             passive: self.passive,
             graceful_restart: self.graceful_restart,

@@ -96,6 +96,8 @@ pub struct World {
     pub meds: bool,
     /// What the second AS of a pair is to the first, where routes go from customer to provider and back as business has it.
     pub relations: BTreeMap<(u32, u32), Relation>,
+    /// AS numbers are taken out of paths or replaced in them.
+    pub alters: bool,
 }
 
 impl World {
@@ -120,6 +122,7 @@ impl World {
             carries_external: BTreeSet::new(),
             meds: false,
             relations: BTreeMap::new(),
+            alters: false,
         }
     }
 
