@@ -88,6 +88,33 @@ fn the_time_runs_on_until_everything_was_said_again() {
 }
 
 #[test]
+fn a_neighbor_lost_again_before_it_has_said_everything_loses_all_once_its_time_is_over() {
+    let (rig, mut seer) = rig();
+    let terms = |restarted| with(&[graceful(restarted, 0, true), long_lived(true, 2)]);
+    let b = "198.51.100.0/24";
+    let mut sender = Peer::up_with(&rig, 1, AS, &terms(false));
+    sender.announce_plain(&[AS], "10.0.0.1", &[A]);
+    seer.expect_route(A);
+    drop(sender);
+    seer.await_route(A, |route| route.communities() == [LLGR_STALE]);
+    // It comes back and says one thing, but never that it has said all. Meanwhile the time is over.
+    let mut sender = Peer::up_with(&rig, 1, AS, &terms(true));
+    sender.announce_plain(&[AS], "10.0.0.1", &[b]);
+    seer.expect_route(b);
+    seer.await_gone(A);
+    assert!(seer.route(b).is_some_and(|route| route.communities().is_empty()));
+    // RFC 9494 §4.2: what there is goes with the session, and is not kept a second time.
+    drop(sender);
+    seer.await_gone(b);
+    // The next session begins anew.
+    let mut sender = Peer::up_with(&rig, 1, AS, &terms(true));
+    sender.announce_plain(&[AS], "10.0.0.1", &[A]);
+    seer.expect_route(A);
+    drop(sender);
+    seer.await_route(A, |route| route.communities() == [LLGR_STALE]);
+}
+
+#[test]
 fn end_of_rib_ends_the_mark_of_what_was_said_again_and_the_life_of_the_rest() {
     let (rig, mut seer) = rig();
     let terms = |restarted| with(&[graceful(restarted, 0, true), long_lived(true, 60)]);

@@ -53,6 +53,8 @@ pub struct Peer {
     /// Withdrawals, whatever was there before.
     pub withdrawals: Vec<IpNet>,
     markers: u8,
+    /// Octets of a message at most.
+    pub longest: usize,
 }
 
 impl Peer {
@@ -71,6 +73,7 @@ impl Peer {
             end_of_rib: Vec::new(),
             withdrawals: Vec::new(),
             markers: 0,
+            longest: 4096,
         }
     }
 
@@ -118,11 +121,7 @@ impl Peer {
     /// Exchanges OPENs; what the daemon's says.
     #[track_caller]
     pub fn open(&mut self, asn: u32, capabilities: &[(u8, Vec<u8>)]) -> Opened {
-        self.reading.as4 = capabilities.iter().any(|(code, _)| *code == 65);
-        self.reading.internal = asn == OUR_AS;
-        let id = Ipv4Addr::new(10, 255, 1, self.number);
-        let body = octets::open(u16::try_from(asn).unwrap_or(23456), 90, id, capabilities);
-        self.send(&octets::message(OPEN, &body));
+        self.open_after(asn, capabilities);
         self.expect_open()
     }
 
@@ -130,6 +129,9 @@ impl Peer {
     pub fn open_after(&mut self, asn: u32, capabilities: &[(u8, Vec<u8>)]) {
         self.reading.as4 = capabilities.iter().any(|(code, _)| *code == 65);
         self.reading.internal = asn == OUR_AS;
+        if capabilities.iter().any(|(code, _)| *code == 6) {
+            self.longest = 65535;
+        }
         let id = Ipv4Addr::new(10, 255, 1, self.number);
         self.send(&octets::message(OPEN, &octets::open(u16::try_from(asn).unwrap_or(23456), 90, id, capabilities)));
     }
@@ -152,6 +154,13 @@ impl Peer {
 
     pub fn keepalive(&mut self) {
         self.send(&octets::message(KEEPALIVE, &[]));
+    }
+
+    /// Has the connection end with RST when it is dropped.
+    #[track_caller]
+    pub fn reset(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(&self.stream, nix::sys::socket::sockopt::Linger, &linger).expect("a socket");
     }
 
     /// Sends octets; a connection that the other side has closed is seen when reading.
@@ -180,7 +189,7 @@ impl Peer {
             if self.buf.len() >= 19 {
                 let length = usize::from(u16::from_be_bytes([self.buf[16], self.buf[17]]));
                 assert_eq!(self.buf[..16], [0xff; 16], "the marker");
-                assert!(length >= 19, "the length {length}");
+                assert!((19..=self.longest).contains(&length), "the length {length}");
                 if self.buf.len() >= length {
                     let message: Vec<u8> = self.buf.drain(..length).collect();
                     return Event::Message(message[18], message[19..].to_vec());

@@ -60,6 +60,7 @@ fn forwarding_that_was_lost_takes_the_routes_at_once() {
         let mut sender = Peer::up_with(&rig, 1, AS, &with(back));
         seer.await_gone(A);
         sender.send(&message(octets::NOTIFICATION, &[6, 3]));
+        sender.settle_closed();
     }
 }
 
@@ -101,6 +102,46 @@ fn notifications_leave_the_routes_where_both_ends_say_so() {
             seer.await_gone(A);
         }
     }
+}
+
+#[test]
+fn a_hold_time_that_is_over_leaves_the_routes_where_both_ends_say_so() {
+    // RFC 8538 §4: with the N bit of both; RFC 4724 alone keeps nothing after a NOTIFICATION, and 4/0 is one.
+    let short = "hold_time = \"3s\"";
+    let rig = Rig::new(&(neighbor(1, AS, short) + &neighbor(2, 64502, "") + &neighbor(3, AS, short)));
+    let mut seer = Peer::up(&rig, 2, 64502);
+    let with = |flags| [multiprotocol(1), four_octet_as(AS), (64, vec![flags, 120, 0, 1, 1, 0x80])];
+    let (mut flagged, mut plain) = (Peer::up_with(&rig, 1, AS, &with(0x40)), Peer::up_with(&rig, 3, AS, &with(0)));
+    flagged.announce_plain(&[AS], "10.0.0.1", &[A]);
+    plain.announce_plain(&[AS], "10.0.0.3", &[B]);
+    seer.expect_route(A);
+    seer.expect_route(B);
+    assert!(flagged.expect_notification(4, 0).is_empty());
+    assert!(plain.expect_notification(4, 0).is_empty());
+    seer.await_gone(B);
+    seer.settle();
+    assert!(seer.route(A).is_some());
+    assert_eq!((rig.neighbor(1).stale, rig.neighbor(3).stale), (1, 0));
+}
+
+#[test]
+fn a_second_loss_before_everything_was_said_again_takes_what_was_stale() {
+    let rig = Rig::new(&(neighbor(1, AS, "") + &neighbor(2, 64502, "")));
+    let with = |restarted| [multiprotocol(1), four_octet_as(AS), graceful(restarted, 120)];
+    let mut seer = Peer::up(&rig, 2, 64502);
+    let mut sender = Peer::up_with(&rig, 1, AS, &with(false));
+    sender.announce_plain(&[AS], "10.0.0.1", &[A, B]);
+    seer.expect_route(A);
+    seer.expect_route(B);
+    drop(sender);
+    let mut sender = Peer::up_with(&rig, 1, AS, &with(true));
+    sender.announce_plain(&[AS, 9], "10.0.0.1", &[A]);
+    seer.await_route(A, |route| route.path().ends_with('9'));
+    drop(sender);
+    // RFC 4724 §4.2: routes marked before are deleted, those of the second session are kept.
+    seer.await_gone(B);
+    seer.settle();
+    assert!(seer.route(A).is_some());
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub const OUR_ID: &str = "10.255.0.1";
 pub struct Rig {
     runtime: Runtime,
     running: Option<Running>,
-    _host: MemoryHost,
+    host: MemoryHost,
     /// What it forwards by; stays when the daemon is gone.
     plane: Plane,
     text: String,
@@ -59,7 +59,16 @@ impl Rig {
         host.set_link(Link { index: IfIndex(2), name: "eth0".to_owned(), up: true, mtu: 1500, loopback: false });
         let running = runtime.block_on(start(model, platform, None)).expect("the daemon starts");
         let port = running.node.info.bgp_listen[0].port();
-        Self { runtime, running: Some(running), _host: host, plane, text, port }
+        Self { runtime, running: Some(running), host, plane, text, port }
+    }
+
+    /// The host gets this address on eth0, or loses it.
+    #[track_caller]
+    pub fn set_address(&self, address: &str, there: bool) {
+        let address = address.parse().expect("an address and a prefix length");
+        let host = &self.host;
+        let changed = if there { host.add_address("eth0", address) } else { host.remove_address("eth0", address) };
+        assert_eq!(changed, Ok(true));
     }
 
     /// Listening on ::1 too.

@@ -67,6 +67,65 @@ fn ipv4_routes_go_over_ipv6_with_an_ipv6_next_hop_if_both_want_it() {
     rig.await_forwarding("198.51.100.0/24", "2001:db8::9*1");
 }
 
+#[test]
+fn paths_with_ipv6_next_hops_stay_over_a_restart() {
+    // RFC 4724, RFC 7911 and RFC 8950 at once.
+    let both = "families = [\"ipv4-unicast\", \"ipv6-unicast\"]";
+    let several = format!("{both}\nadd_path = {{ receive = true, send = 4 }}");
+    let rig = Rig::with_ipv6(&(neighbor6(AS, &several) + &neighbor(2, OUR_AS, "add_path = { send = 4 }")));
+    let ways = |mode| (69, vec![0, 1, 1, mode]);
+    let mut seer = Peer::up_with(&rig, 2, OUR_AS, &[multiprotocol(1), four_octet_as(OUR_AS), ways(1)]);
+    seer.reading.add_path = [true, false];
+    let with = |restarted: bool| {
+        let restart = (64, vec![if restarted { 0x80 } else { 0 }, 120, 0, 1, 1, 0x80, 0, 2, 1, 0x80]);
+        let extended = (5, vec![0, 1, 0, 1, 0, 2]);
+        [multiprotocol(1), multiprotocol(2), four_octet_as(AS), extended, restart, ways(3)]
+    };
+    let say = |peer: &mut Peer, id: u32, asn: u32| {
+        let routes = [&id.to_be_bytes()[..], &nlri(&[ROUTE])].concat();
+        let reach = mp_reach(1, &v6("2001:db8::9"), &routes);
+        peer.send(&update(&[], &[reach, origin(0), path(&[AS, asn])].concat(), &[]));
+    };
+    let paths = |peer: &Peer| {
+        let mut paths: Vec<String> = peer.table.values().map(octets::Attributes::path).collect();
+        paths.sort();
+        paths
+    };
+    let come = |restarted| {
+        let mut peer = connect6(&rig);
+        peer.open(AS, &with(restarted));
+        peer.confirm();
+        peer
+    };
+    let mut sender = come(false);
+    for (id, asn) in [(1, 11), (2, 12), (3, 13)] {
+        say(&mut sender, id, asn);
+    }
+    seer.await_table(|peer| paths(peer) == ["64501 11", "64501 12", "64501 13"]);
+    rig.await_forwarding(ROUTE, "2001:db8::9*1");
+    drop(sender);
+    seer.settle();
+    assert_eq!(seer.table.len(), 3);
+    let mut sender = come(true);
+    // The identifiers are others now; what was said with the old ones goes with End-of-RIB.
+    say(&mut sender, 2, 12);
+    say(&mut sender, 9, 13);
+    seer.await_table(|peer| paths(peer) == ["64501 11", "64501 12", "64501 13", "64501 13"]);
+    sender.send(&update(&[], &[], &[]));
+    seer.await_table(|peer| paths(peer) == ["64501 12", "64501 13"]);
+    rig.await_forwarding(ROUTE, "2001:db8::9*1");
+    // And what this neighbor is told has both, too.
+    sender.reading.add_path = [true, false];
+    seer.send(&update(
+        &[],
+        &[origin(0), path(&[7]), next_hop("10.0.0.2"), octets::local_pref(100)].concat(),
+        &nlri(&["198.51.100.0/24"]),
+    ));
+    sender.await_table(|peer| peer.table.len() == 1);
+    let told = sender.table.values().next().expect("there").clone();
+    assert_eq!((told.next_hop().as_str(), told.path().as_str(), told.value(3)), ("::1", "65000 7", None));
+}
+
 /// Two external neighbors that announce the same prefix, and what is forwarded.
 fn two(bgp: &str, ases: [u32; 2], paths: [&[u32]; 2], expected: &str) {
     let rig = Rig::with_bgp(bgp, &(neighbor(1, ases[0], "") + &neighbor(2, ases[1], "")));
