@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhop_tests::lab::net::{Lab, Node};
 use anyhop_tests::lab::route::PeerRoute;
 use anyhop_tests::lab::wait::never;
-use anyhop_tests::lab::{Anyhop, Bird, Frr, lab, wait_for};
+use anyhop_tests::lab::{Anyhop, Bird, Frr, GoBgp, lab, wait_for};
 use serde_json::Value;
 
 /// Two hosts on one link: ours in AS 65001; the other is BGP speakers 2, 3 and 4, each 10.99.N.2 in a network of its own where
@@ -135,6 +135,76 @@ fn bird_and_anyhop_tell_each_other_several_paths() {
         if said.matches("BGP.as_path").count() == 2 && !said.contains("(65003,9)") { Ok(()) } else { Err(said) }
     });
     learns(&anyhop, "10.99.3.2", 1);
+}
+
+/// Two of BIRD's speakers, 3 and 4, tell the same prefix; the third neighbor, 2, is told both paths.
+fn told_both(host: &Node, peer: &Node) -> (Bird, Anyhop) {
+    let routes: &[&str] = &["198.51.100.0/24 blackhole"];
+    // Port 179 is the other's.
+    let session = "strict bind; local port 1179;";
+    let speakers = [3, 4].map(|n| Speaker { n, asn: 65000 + u32::from(n), session, routes, ..PLAIN });
+    let bird = Bird::start(peer, &bird(&speakers));
+    let neighbors = [
+        ("10.99.2.2", "asn = 65002\nadd_path = { receive = true, send = 8 }"),
+        ("10.99.3.2", "asn = 65003\nport = 1179"),
+        ("10.99.4.2", "asn = 65004\nport = 1179"),
+    ];
+    let anyhop = Anyhop::start(host, &ours("", &neighbors));
+    for neighbor in ["10.99.3.2", "10.99.4.2"] {
+        learns(&anyhop, neighbor, 1);
+    }
+    (bird, anyhop)
+}
+
+#[test]
+fn frr_and_anyhop_tell_each_other_several_paths() {
+    let Some(mut lab) = lab("frr_and_anyhop_tell_each_other_several_paths") else { return };
+    let (host, peer) = pair(&mut lab);
+    let frr = Frr::start(
+        &peer,
+        "router bgp 65002\n bgp router-id 10.99.2.2\n no bgp ebgp-requires-policy\n no bgp network import-check\n \
+         neighbor 10.99.2.1 remote-as 65001\n neighbor 10.99.2.1 update-source 10.99.2.2\n neighbor 10.99.2.1 passive\n \
+         address-family ipv4 unicast\n  network 203.0.113.0/24\n  neighbor 10.99.2.1 addpath-tx-all-paths\n exit-address-family\n",
+    );
+    let (_bird, anyhop) = told_both(&host, &peer);
+    wait_for("both paths at FRR", || {
+        let said = frr.ask("show bgp ipv4 unicast 198.51.100.0/24");
+        if said.contains("65001 65003") && said.contains("65001 65004") { Ok(()) } else { Err(said) }
+    });
+    // What it tells comes with identifiers: its own prefix, and the paths that it has of us, which are loops.
+    let routes = learns(&anyhop, "10.99.2.2", 3);
+    let ids: std::collections::BTreeSet<Option<u64>> = routes.iter().map(|route| route["path_id"].as_u64()).collect();
+    assert_eq!(ids.len(), 3, "{routes:?}");
+    for route in &routes {
+        assert_eq!(route["imported"].is_null(), route["prefix"] != "203.0.113.0/24", "{route}");
+    }
+}
+
+#[test]
+fn gobgp_and_anyhop_tell_each_other_several_paths() {
+    let Some(mut lab) = lab("gobgp_and_anyhop_tell_each_other_several_paths") else { return };
+    let (host, peer) = pair(&mut lab);
+    let gobgp = GoBgp::start(
+        &peer,
+        "[global.config]\nas = 65002\nrouter-id = \"10.99.2.2\"\nport = -1\n\
+         [[neighbors]]\n[neighbors.config]\nneighbor-address = \"10.99.2.1\"\npeer-as = 65001\n\
+         [neighbors.transport.config]\nlocal-address = \"10.99.2.2\"\n[neighbors.timers.config]\nconnect-retry = 1\n\
+         [[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"ipv4-unicast\"\n\
+         [neighbors.afi-safis.add-paths.config]\nreceive = true\nsend-max = 8\n",
+    );
+    let (_bird, anyhop) = told_both(&host, &peer);
+    wait_for("GoBGP's session", || if gobgp.is_established("10.99.2.1") { Ok(()) } else { Err("not yet".to_owned()) });
+    wait_for("both paths at GoBGP", || {
+        let said = gobgp.ask("neighbor 10.99.2.1 adj-in");
+        if said.contains("65001 65003") && said.contains("65001 65004") { Ok(()) } else { Err(said) }
+    });
+    for id in [7, 8] {
+        let _ = gobgp.ask(&format!("global rib add 203.0.113.0/24 identifier {id} med {id}"));
+    }
+    let paths = learns(&anyhop, "10.99.2.2", 2);
+    assert_ne!(paths[0]["path_id"], paths[1]["path_id"], "{paths:?}");
+    let _ = gobgp.ask("global rib del 203.0.113.0/24 identifier 7");
+    learns(&anyhop, "10.99.2.2", 1);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Graceful restart (RFC 4724) with real BIRD: it dies and comes back, and so do we; what was announced stays meanwhile. And
-//! long-lived graceful restart (RFC 9494), where it stays away.
+//! Graceful restart (RFC 4724) with real BIRD, FRR and GoBGP: they die and come back, and so do we; what was announced stays
+//! meanwhile. And long-lived graceful restart (RFC 9494), where BIRD stays away.
 
 use std::time::Duration;
 
 use anyhop_tests::lab::net::{Lab, Node};
 use anyhop_tests::lab::wait::never;
-use anyhop_tests::lab::{Anyhop, Bird, lab, wait_for};
+use anyhop_tests::lab::{Anyhop, Bird, Frr, GoBgp, lab, wait_for};
 
 /// We are 10.99.0.1 in AS 65001, BIRD is 10.99.0.2 in AS 65002.
 fn pair(lab: &mut Lab) -> (Node, Node) {
@@ -124,4 +124,65 @@ fn bird_stays_away_and_its_routes_become_the_last_resort_before_they_go() {
         [] => Ok(()),
         held => Err(format!("{held:?}")),
     });
+}
+
+/// A neighbor with these prefixes is started, dies and comes back with the first only: both stay, then the second goes.
+fn dies_and_comes_back<P>(host: &Node, start: impl Fn(&[&str]) -> P, kill: impl FnOnce(&mut P)) {
+    let mut first = start(&["198.51.100.0/24", "192.0.2.0/24"]);
+    let anyhop = Anyhop::start(host, OURS);
+    learned(host, &["192.0.2.0/24", "198.51.100.0/24"]);
+    kill(&mut first);
+    wait_for("the session to fall", || {
+        let view = anyhop.ask(&["show", "neighbors", "10.99.0.2"]).to_string();
+        if view.contains("\"state\":\"established\"") { Err(view) } else { Ok(()) }
+    });
+    never("a route left with the session", Duration::from_secs(2), || {
+        let held = installed(host);
+        (held.len() != 2).then(|| format!("{held:?}"))
+    });
+    drop(first);
+    let _second = start(&["198.51.100.0/24"]);
+    wait_for("the route that did not come back to go", || match &installed(host)[..] {
+        [one] if one == "198.51.100.0/24" => Ok(()),
+        held => Err(format!("{held:?}")),
+    });
+}
+
+#[test]
+fn frr_dies_and_its_routes_stay_until_it_says_otherwise() {
+    let Some(mut lab) = lab("frr_dies_and_its_routes_stay_until_it_says_otherwise") else { return };
+    let (host, peer) = pair(&mut lab);
+    let start = |prefixes: &[&str]| {
+        let networks: String = prefixes.iter().map(|prefix| format!("  network {prefix}\n")).collect();
+        Frr::start(
+            &peer,
+            &format!(
+                "router bgp 65002\n bgp router-id 10.99.0.2\n no bgp ebgp-requires-policy\n no bgp network import-check\n \
+                 bgp graceful-restart\n bgp graceful-restart preserve-fw-state\n bgp graceful-restart restart-time 60\n \
+                 neighbor 10.99.0.1 remote-as 65001\n address-family ipv4 unicast\n{networks} exit-address-family\n"
+            ),
+        )
+    };
+    dies_and_comes_back(&host, start, |frr: &mut Frr| {
+        frr.bgpd.kill();
+        frr.zebra.kill();
+    });
+}
+
+#[test]
+fn gobgp_dies_and_its_routes_stay_until_it_says_otherwise() {
+    let Some(mut lab) = lab("gobgp_dies_and_its_routes_stay_until_it_says_otherwise") else { return };
+    let (host, peer) = pair(&mut lab);
+    let config = "[global.config]\nas = 65002\nrouter-id = \"10.99.0.2\"\n\
+                  [[neighbors]]\n[neighbors.config]\nneighbor-address = \"10.99.0.1\"\npeer-as = 65001\n\
+                  [neighbors.timers.config]\nconnect-retry = 1\n\
+                  [neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n\
+                  [[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"ipv4-unicast\"\n\
+                  [neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n";
+    let start = |prefixes: &[&str]| {
+        let gobgp = GoBgp::start(&peer, config);
+        gobgp.ask_many(&prefixes.iter().map(|prefix| format!("global rib add {prefix}")).collect::<Vec<_>>());
+        gobgp
+    };
+    dies_and_comes_back(&host, start, |gobgp: &mut GoBgp| gobgp.process.kill());
 }
