@@ -231,7 +231,7 @@ impl Instance {
         let installed = self.db.install(now, home, lsa, own, giver);
         self.stats.installed += 1;
         if installed.changed {
-            self.routing_changed(now, home, lsa);
+            self.routing_changed(home, installed.slot, lsa);
             self.end_help_by_change(now, home, lsa, out);
             self.check_resume(now, home, lsa, out);
         }
@@ -629,7 +629,7 @@ impl Instance {
         self.db.set_max_age(now, slot);
         let Some(entry) = self.db.get(slot) else { return };
         let (home, header) = (entry.home, self.db.header(now, entry));
-        self.routing_gone(now, home, &header.key);
+        self.routing_gone(home, slot);
         self.announce_change(home, &header, false, out);
         self.flood(now, slot, None, out);
     }
@@ -653,9 +653,9 @@ impl Instance {
         let slots: Vec<Slot> = self.db.iter().filter(|(_, entry)| entry.home == home).map(|(slot, _)| slot).collect();
         for slot in slots {
             self.forget_owed(slot);
+            self.routing_gone(home, slot);
             if let Some(entry) = self.db.remove(slot) {
                 let header = self.db.header(now, &entry);
-                self.routing_gone(now, home, &entry.key);
                 self.announce_change(home, &header, true, out);
             }
         }

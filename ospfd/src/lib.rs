@@ -17,6 +17,7 @@ mod originate;
 pub mod packet;
 mod restart;
 mod routes;
+pub mod spf;
 mod timers;
 pub mod view;
 pub mod wire;

@@ -143,7 +143,7 @@ pub struct LsaView {
 }
 
 /// A router or a network of a tree of shortest paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Vertex {
     /// A router.
     Router(RouterId),
@@ -151,11 +151,26 @@ pub enum Vertex {
     Network(u32, RouterId),
 }
 
+/// Calculations of one kind since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpfRuns {
+    /// How many.
+    pub count: u64,
+    /// How long the last one took, if somebody measures.
+    pub last: Option<Duration>,
+    /// How long the longest one took.
+    pub longest: Option<Duration>,
+}
+
 /// The tree of an area.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpfView {
-    /// Calculations since the start, of all areas together.
-    pub runs: u64,
+    /// Calculations of all areas together, in which a whole tree was found anew.
+    pub full: SpfRuns,
+    /// Those in which parts of trees were.
+    pub incremental: SpfRuns,
+    /// Those that left the trees as they were: prefixes, summaries and externals only.
+    pub partial: SpfRuns,
     /// Vertices that are reached, with the cost, nearest first.
     pub vertices: Vec<(Vertex, u32)>,
 }

@@ -10,7 +10,7 @@ use ospfd::config::NetworkType;
 use ospfd::interface::InterfaceState;
 use ospfd::io::{Handle, LsdbChange};
 use ospfd::neighbor::NeighborState;
-use ospfd::view::{InterfaceView, LsaView, NeighborView, Query, Vertex, View};
+use ospfd::view::{InterfaceView, LsaView, NeighborView, Query, SpfRuns, Vertex, View};
 use ospfd::{AreaId, InterfaceId, Version};
 use proto::v1;
 use proto::v1::ospf_service_server::OspfService;
@@ -119,7 +119,13 @@ impl OspfService for Service {
         for instance in self.instances(req.version)? {
             if let View::Spf(Some(view)) = ask(&instance, Query::Spf(area)).await? {
                 let vertices = view.vertices.iter().map(|(vertex, cost)| vertex_row(*vertex, *cost)).collect();
-                return Ok(Response::new(v1::GetSpfResponse { vertices, runs: view.runs }));
+                return Ok(Response::new(v1::GetSpfResponse {
+                    vertices,
+                    runs: view.full.count + view.incremental.count + view.partial.count,
+                    full: Some(runs(view.full)),
+                    incremental: Some(runs(view.incremental)),
+                    partial: Some(runs(view.partial)),
+                }));
             }
         }
         Err(Status::not_found(format!("area: no interface of this version is in area {area}")))
@@ -424,6 +430,10 @@ fn changed(version: Version, change: &LsdbChange) -> v1::Lsa {
         length: u32::from(header.length),
         own: false,
     }
+}
+
+fn runs(runs: SpfRuns) -> v1::SpfRuns {
+    v1::SpfRuns { count: runs.count, last: runs.last.and_then(duration), longest: runs.longest.and_then(duration) }
 }
 
 fn vertex_row(vertex: Vertex, cost: u32) -> v1::SpfVertex {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::client::{Client, Failure};
 use super::output::{count, json, line, or_dash, print, span, table};
-use super::view::{Lsa, OspfInterface, OspfNeighbor, SpfVertex};
+use super::view::{Lsa, OspfInterface, OspfNeighbor, SpfRuns, SpfVertex};
 
 /// LSAs asked for at a time.
 const PAGE: u32 = 10_000;
@@ -176,6 +176,9 @@ struct Tree {
     version: String,
     area: String,
     runs: u64,
+    full: SpfRuns,
+    incremental: SpfRuns,
+    partial: SpfRuns,
     vertices: Vec<SpfVertex>,
 }
 
@@ -204,6 +207,9 @@ async fn spf(client: &Client, which: Which, only: Option<String>) -> Result<(), 
             version,
             area,
             runs: answer.runs,
+            full: answer.full.unwrap_or_default().into(),
+            incremental: answer.incremental.unwrap_or_default().into(),
+            partial: answer.partial.unwrap_or_default().into(),
             vertices: answer.vertices.iter().map(SpfVertex::from).collect(),
         });
     }
@@ -212,11 +218,14 @@ async fn spf(client: &Client, which: Which, only: Option<String>) -> Result<(), 
     }
     for tree in &trees {
         line(&format!(
-            "OSPF{} area {}: {} vertices, {} calculations",
+            "OSPF{} area {}: {} vertices, {} calculations: full {}, incremental {}, prefixes only {}",
             tree.version,
             tree.area,
             tree.vertices.len(),
-            tree.runs
+            tree.runs,
+            tree.full,
+            tree.incremental,
+            tree.partial
         ))?;
         let rows = tree.vertices.iter().map(|one| {
             let router = or_dash(one.advertising_router.as_deref().unwrap_or_default());

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 pub(super) use bfd::BfdSession;
 pub(super) use bgp::{AddPath, Attributes, MaxPrefix, Message, Neighbor, Path, Restart};
-pub(super) use ospf::{Lsa, OspfInterface, OspfNeighbor, SpfVertex};
+pub(super) use ospf::{Lsa, OspfInterface, OspfNeighbor, SpfRuns, SpfVertex};
 
 /// `SESSION_STATE_OPEN_SENT` without the enum's name, as `open-sent`; empty for unspecified.
 pub(super) fn word(name: &str, of: &str) -> String {

@@ -37,7 +37,7 @@ impl Instance {
             let backbone = AreaId::BACKBONE;
             self.areas.entry(backbone).or_insert_with(|| Area { config: AreaConfig::new(backbone) });
         }
-        self.routing.set_areas(self.version, self.router, &self.areas);
+        self.routing.neighborhood_changed();
         self.own.dirty_all();
     }
 
@@ -224,7 +224,7 @@ impl Instance {
                 self.areas.remove(&area);
             }
         }
-        self.routing.set_areas(self.version, self.router, &self.areas);
+        self.routing.neighborhood_changed();
     }
 
     /// Makes an interface per configured virtual link (RFC 2328 §15), and takes away those that are no longer.
@@ -270,7 +270,7 @@ impl Instance {
             self.interfaces.insert(id, interface);
             self.areas.entry(AreaId::BACKBONE).or_insert_with(|| Area { config: AreaConfig::new(AreaId::BACKBONE) });
         }
-        self.routing.virtual_links_changed();
+        self.routing.neighborhood_changed();
     }
 
     /// We are in more than one area, so we are a border router (RFC 2328 §3.3).

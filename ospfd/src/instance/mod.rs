@@ -39,6 +39,7 @@ use crate::message::{Alarm, ExternalRoute, Input, Link, Outbox, Output, ServiceR
 use crate::neighbor::Neighbor;
 use crate::originate::Own;
 use crate::restart::Restart;
+use crate::routes::Routes;
 use crate::timers::Timers;
 use routing::Routing;
 
@@ -146,7 +147,7 @@ impl Instance {
             busy: BTreeSet::new(),
             externals: BTreeMap::new(),
             services: BTreeMap::new(),
-            routing: Routing::new(now, &config),
+            routing: Routing::new(now, Routes::new(config.version, config.router_id)),
             restart: Restart::default(),
             draining: false,
             stopping: false,

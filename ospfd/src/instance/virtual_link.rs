@@ -1,10 +1,12 @@
 //! Virtual links (RFC 2328 §15, RFC 5340 §4.7): interfaces of the backbone that come up when the route calculation finds their
 //! far end, and go down when it no longer does.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use crate::id::{AreaId, InterfaceId, RouterId};
+use crate::id::{AreaId, InterfaceId, LsaKey, RouterId, Version};
+use crate::lsa::{LinkKind, LsaBody, PREFIX_LA};
+use crate::lsdb::Home;
 use crate::message::Outbox;
 
 use super::Instance;
@@ -62,5 +64,55 @@ impl Instance {
         } else if !same {
             self.own.dirty_area(AreaId::BACKBONE);
         }
+    }
+
+    /// How the far ends of virtual links are reached now (RFC 2328 §15).
+    pub(super) fn find_virtual_ends(&mut self, now: Instant, out: &mut Outbox) {
+        let ends: Vec<(AreaId, RouterId)> = self
+            .interfaces
+            .values()
+            .filter_map(|held| held.virtual_end.as_ref().map(|end| (end.transit, end.endpoint)))
+            .collect();
+        for (transit, endpoint) in ends {
+            let path = self.virtual_path(transit, endpoint);
+            self.set_virtual_path(now, transit, endpoint, path, out);
+        }
+    }
+
+    fn virtual_path(&self, transit: AreaId, endpoint: RouterId) -> Option<VirtualPath> {
+        let (cost, hops) = self.routes().graph(transit)?.router(endpoint)?;
+        let interface = self.routes().sets().get(hops).first()?.interface;
+        let own = self.interfaces.get(&interface)?;
+        let (from, to) = match self.version {
+            Version::V2 => (own.source(Version::V2)?, self.address_of(transit, endpoint)?),
+            Version::V3 => (self.global(transit, self.router)?, self.global(transit, endpoint)?),
+        };
+        Some(VirtualPath { interface, from, to, cost })
+    }
+
+    /// v2: an address that a router's LSA says it has in the area.
+    fn address_of(&self, area: AreaId, router: RouterId) -> Option<IpAddr> {
+        let key = LsaKey { kind: self.kinds().router, id: router.0, adv: router };
+        let (_, entry) = self.db.lookup(Home::Area(area), &key).filter(|(_, entry)| !entry.flushing)?;
+        let LsaBody::Router(lsa) = self.read(&entry.raw)? else { return None };
+        let numbered = |kind| kind != LinkKind::Stub && kind != LinkKind::Virtual;
+        let link = lsa.links.iter().find(|link| numbered(link.kind) && link.data > 0x00ff_ffff)?;
+        Some(Ipv4Addr::from(link.data).into())
+    }
+
+    /// v3: an address of a router that the area knows (RFC 5340 §4.7).
+    fn global(&self, area: AreaId, router: RouterId) -> Option<IpAddr> {
+        let kind = self.kinds().prefixes?;
+        let theirs = self.db.iter().map(|(_, entry)| entry).filter(|entry| {
+            entry.home == Home::Area(area) && entry.key.adv == router && entry.key.kind == kind && !entry.flushing
+        });
+        theirs.filter_map(|entry| self.read(&entry.raw)).find_map(|body| match body {
+            LsaBody::IntraAreaPrefix(lsa) => lsa
+                .prefixes
+                .iter()
+                .find(|prefix| prefix.options & PREFIX_LA != 0 && prefix.prefix.prefix_len() == 128)
+                .map(|prefix| IpAddr::V6(prefix.prefix.addr())),
+            _ => None,
+        })
     }
 }

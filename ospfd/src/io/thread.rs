@@ -70,8 +70,10 @@ pub fn spawn(config: InstanceConfig, routes: RouteSink) -> io::Result<Handle> {
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         let speaking = speaking(&config);
+        let mut instance = Instance::new(clock(), config);
+        instance.set_stopwatch(clock);
         Carrier {
-            instance: Instance::new(clock(), config),
+            instance,
             out: Outbox::default(),
             version,
             speaking,

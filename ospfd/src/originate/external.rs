@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{Instance, Role};
 use crate::config::AreaKind;
-use crate::id::{AreaId, LsaKey, LsaType, Version};
+use crate::id::{AreaId, LsaKey, LsaType, RouterId, Version};
 use crate::lsa::{ExternalLsa, LS_INFINITY, LsaBody, PREFIX_P};
 use crate::lsdb::Home;
 use crate::message::{ExternalRoute, Outbox, ServiceRoute};
@@ -29,7 +29,7 @@ impl Instance {
             };
             if before != route {
                 self.own.dirty_prefix(prefix);
-                self.routing.summaries_changed();
+                self.routing.externals_changed();
             }
         }
     }
@@ -174,20 +174,17 @@ impl Instance {
         }
         let home = Home::Area(area);
         let (prefix_kind, router_kind, adv) = (self.kinds().summary, self.kinds().asbr, self.router);
-        let options = self.options(area);
         let mut prefixes: BTreeSet<IpNet> = BTreeSet::new();
         let mut routers: BTreeSet<LsaKey> = BTreeSet::new();
         for body in wanted {
             match body {
                 LsaBody::Summary(summary) => {
                     prefixes.insert(summary.prefix);
-                    self.reconcile_prefix(now, home, prefix_kind, summary.prefix, Some((options, body)), out);
+                    self.reconcile_summary(now, area, summary.prefix, Some(body), out);
                 }
                 LsaBody::AsbrSummary(summary) => {
-                    let key = LsaKey { kind: router_kind, id: summary.router.0, adv };
-                    routers.insert(key);
-                    let options = self.lsa_options(options);
-                    self.declare(now, home, key, options, body, out);
+                    routers.insert(LsaKey { kind: router_kind, id: summary.router.0, adv });
+                    self.reconcile_boundary(now, area, summary.router, Some(body), out);
                 }
                 _ => {}
             }
@@ -202,6 +199,39 @@ impl Instance {
             self.reconcile_prefix(now, home, prefix_kind, prefix, None, out);
         }
         self.withdraw_others(now, home, &[router_kind], &routers, out);
+    }
+
+    /// Of a prefix of another area, `area` should hear this.
+    pub(crate) fn reconcile_summary(
+        &mut self,
+        now: Instant,
+        area: AreaId,
+        prefix: IpNet,
+        body: Option<LsaBody>,
+        out: &mut Outbox,
+    ) {
+        let body = body.map(|body| (self.options(area), body));
+        self.reconcile_prefix(now, Home::Area(area), self.kinds().summary, prefix, body, out);
+    }
+
+    /// Of a boundary router of another area, `area` should hear this.
+    pub(crate) fn reconcile_boundary(
+        &mut self,
+        now: Instant,
+        area: AreaId,
+        router: RouterId,
+        body: Option<LsaBody>,
+        out: &mut Outbox,
+    ) {
+        let home = Home::Area(area);
+        let key = LsaKey { kind: self.kinds().asbr, id: router.0, adv: self.router };
+        match body {
+            Some(body) => {
+                let options = self.lsa_options(self.options(area));
+                self.declare(now, home, key, options, body, out);
+            }
+            None => self.withdraw(now, home, key, out),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! OSPF as `--json` prints it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use proto::v1;
@@ -156,6 +157,36 @@ impl From<&v1::SpfVertex> for SpfVertex {
             id: vertex.id.clone(),
             advertising_router: some(&vertex.advertising_router),
             distance: vertex.distance,
+        }
+    }
+}
+
+/// Calculations of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(in crate::cli) struct SpfRuns {
+    pub(in crate::cli) count: u64,
+    pub(in crate::cli) last_us: Option<u64>,
+    pub(in crate::cli) longest_us: Option<u64>,
+}
+
+impl From<v1::SpfRuns> for SpfRuns {
+    fn from(runs: v1::SpfRuns) -> Self {
+        let micros =
+            |span: &prost_types::Duration| u64::try_from(span.seconds * 1_000_000 + i64::from(span.nanos / 1000)).ok();
+        Self {
+            count: runs.count,
+            last_us: runs.last.as_ref().and_then(micros),
+            longest_us: runs.longest.as_ref().and_then(micros),
+        }
+    }
+}
+
+impl fmt::Display for SpfRuns {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}", self.count)?;
+        match (self.last_us, self.longest_us) {
+            (Some(last), Some(longest)) => write!(out, " (last {last} µs, longest {longest} µs)"),
+            _ => Ok(()),
         }
     }
 }

@@ -87,103 +87,126 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Grows the tree of `area`. `far_ends` tells how the far ends of virtual links are reached, for the backbone.
-pub(crate) fn grow(snapshot: &Snapshot, area: AreaId, lsas: &Lsas, far_ends: &BTreeMap<RouterId, Hops>) -> Tree {
-    let graph = Graph::new(snapshot.version, lsas);
-    let root = snapshot.router;
-    let mut tree = Tree { transit: graph.routers.values().any(|lsa| lsa.flags.virtual_link), ..Tree::default() };
-    let mut best: HashMap<Vertex, Reach> = HashMap::new();
-    let mut heap: BinaryHeap<Reverse<(u32, Vertex)>> = BinaryHeap::new();
-    let start = Vertex::Router(root);
-    best.insert(start, Reach { cost: 0, hops: Hops::new() });
-    heap.push(Reverse((0, start)));
-    let mut done: std::collections::HashSet<Vertex> = std::collections::HashSet::new();
-    while let Some(Reverse((cost, vertex))) = heap.pop() {
-        if !done.insert(vertex) {
-            continue;
-        }
-        let Some(reach) = best.get(&vertex).cloned() else { continue };
-        let mut relax = |to: Vertex, cost: u32, hops: &[Hop]| {
-            if done.contains(&to) {
-                return;
-            }
-            match best.get_mut(&to) {
-                Some(held) if held.cost < cost => {}
-                Some(held) if held.cost == cost => merge(&mut held.hops, hops),
-                _ => {
-                    best.insert(to, Reach { cost, hops: hops.into() });
-                    heap.push(Reverse((cost, to)));
-                }
-            }
-        };
+/// An edge: what it leads to, its cost, and the link that is it (from a network: the router's link to it).
+type Edge<'a> = (Vertex, u32, &'a RouterLink);
+
+impl Graph<'_> {
+    fn edges(&self, vertex: Vertex, root: RouterId) -> Vec<Edge<'_>> {
         match vertex {
             Vertex::Router(router) => {
-                let Some(lsa) = graph.routers.get(&router) else { continue };
-                tree.routers.insert(router, (reach.clone(), lsa.flags));
-                if router != root && !graph.forwards(lsa) {
-                    continue;
-                }
-                for link in &lsa.links {
-                    let cost = cost.saturating_add(u32::from(link.metric));
-                    match link.kind {
-                        LinkKind::Stub => {}
-                        LinkKind::PointToPoint | LinkKind::Virtual => {
-                            let to = RouterId(link.id);
-                            let back = graph.routers.get(&to).is_some_and(|far| {
-                                far.links.iter().any(|own| own.kind == link.kind && own.id == router.0)
-                            });
-                            if !back {
-                                continue;
-                            }
-                            let hops = if router == root {
-                                first_steps(snapshot, area, link, far_ends)
-                            } else {
-                                reach.hops.clone()
-                            };
-                            if !hops.is_empty() {
-                                relax(Vertex::Router(to), cost, &hops);
-                            }
-                        }
-                        LinkKind::Transit => {
-                            let Some(network) = graph.network(link) else { continue };
-                            let joined = graph.networks.get(&network).is_some_and(|lsa| lsa.attached.contains(&router));
-                            if !joined {
-                                continue;
-                            }
-                            let own = snapshot.links.iter().find(|own| own.area == area && own.data == link.data);
-                            let hops: Hops = match own.filter(|_| router == root) {
-                                Some(own) => std::iter::once(Hop { interface: own.interface, via: None }).collect(),
-                                None => reach.hops.clone(),
-                            };
-                            if !hops.is_empty() {
-                                relax(Vertex::Network(network.0, network.1), cost, &hops);
-                            }
-                        }
-                    }
-                }
+                let Some(lsa) = self.routers.get(&router).filter(|lsa| router == root || self.forwards(lsa)) else {
+                    return Vec::new();
+                };
+                let of_link = |link| Some((self.far_end(router, link)?, u32::from(link.metric), link));
+                lsa.links.iter().filter_map(of_link).collect()
             }
             Vertex::Network(id, adv) => {
-                tree.networks.insert((id, adv), reach.clone());
-                let Some(lsa) = graph.networks.get(&(id, adv)) else { continue };
-                for router in &lsa.attached {
-                    let Some(link) = graph.joins(*router, (id, adv)) else { continue };
-                    // Next to us: the first step is the router's address on the network (§16.1.1).
-                    let hops: Hops = reach
-                        .hops
-                        .iter()
-                        .filter_map(|hop| match hop.via {
-                            Some(_) => Some(*hop),
-                            None => Some(Hop { via: Some(address_on(snapshot, hop, *router, link)?), ..*hop }),
-                        })
-                        .collect();
-                    if !hops.is_empty() {
-                        relax(Vertex::Router(*router), cost, &hops);
-                    }
-                }
+                let Some(lsa) = self.networks.get(&(id, adv)) else { return Vec::new() };
+                let of_router = |to: &RouterId| Some((Vertex::Router(*to), 0, self.joins(*to, (id, adv))?));
+                lsa.attached.iter().filter_map(of_router).collect()
             }
         }
     }
+
+    /// What a link leads to, if that says so too.
+    fn far_end(&self, router: RouterId, link: &RouterLink) -> Option<Vertex> {
+        match link.kind {
+            LinkKind::Stub => None,
+            LinkKind::PointToPoint | LinkKind::Virtual => {
+                let far = self.routers.get(&RouterId(link.id))?;
+                let back = far.links.iter().any(|own| own.kind == link.kind && own.id == router.0);
+                back.then_some(Vertex::Router(RouterId(link.id)))
+            }
+            LinkKind::Transit => {
+                let (id, adv) = self.network(link)?;
+                let joined = self.networks.get(&(id, adv))?.attached.contains(&router);
+                joined.then_some(Vertex::Network(id, adv))
+            }
+        }
+    }
+}
+
+/// Grows the tree of `area`. `far_ends` tells how the far ends of virtual links are reached, for the backbone.
+pub(super) fn grow(snapshot: &Snapshot, area: AreaId, lsas: &Lsas, far_ends: &BTreeMap<RouterId, Hops>) -> Tree {
+    let graph = Graph::new(snapshot.version, lsas);
+    let root = snapshot.router;
+    let own = |edge: &Edge<'_>| own_steps(snapshot, area, edge, far_ends);
+    // Distances first.
+    let mut best: BTreeMap<Vertex, u32> = BTreeMap::from([(Vertex::Router(root), 0)]);
+    let mut heap = BinaryHeap::from([Reverse((0, Vertex::Router(root)))]);
+    while let Some(Reverse((cost, vertex))) = heap.pop() {
+        if best.get(&vertex) != Some(&cost) {
+            continue;
+        }
+        for edge in graph.edges(vertex, root) {
+            let (to, there) = (edge.0, cost + edge.1);
+            let usable = vertex != Vertex::Router(root) || !own(&edge).is_empty();
+            if usable && best.get(&to).is_none_or(|held| there < *held) {
+                best.insert(to, there);
+                heap.push(Reverse((there, to)));
+            }
+        }
+    }
+    // Then first steps, passed on along shortest paths until nobody learns any more.
+    let mut hops: BTreeMap<Vertex, Hops> = BTreeMap::new();
+    let mut more = true;
+    while more {
+        more = false;
+        for (vertex, cost) in &best {
+            for edge in graph.edges(*vertex, root) {
+                if edge.0 == Vertex::Router(root) || best.get(&edge.0) != Some(&(cost + edge.1)) {
+                    continue;
+                }
+                let steps = match vertex {
+                    Vertex::Router(router) if *router == root => own(&edge),
+                    Vertex::Router(_) => hops.get(vertex).cloned().unwrap_or_default(),
+                    Vertex::Network(..) => {
+                        let onto = hops.get(vertex).cloned().unwrap_or_default();
+                        onto.iter().filter_map(|hop| beyond(snapshot, hop, &edge)).collect()
+                    }
+                };
+                let held = hops.entry(edge.0).or_default();
+                let before = held.len();
+                merge(held, &steps);
+                more |= held.len() != before;
+            }
+        }
+    }
+    let mut tree = Tree { transit: graph.routers.values().any(|lsa| lsa.flags.virtual_link), ..Tree::default() };
+    for (vertex, cost) in best {
+        let hops = hops.remove(&vertex).unwrap_or_default();
+        if hops.is_empty() && vertex != Vertex::Router(root) {
+            continue;
+        }
+        match vertex {
+            Vertex::Router(router) => {
+                if let Some(lsa) = graph.routers.get(&router) {
+                    tree.routers.insert(router, (Reach { cost, hops }, lsa.flags));
+                }
+            }
+            Vertex::Network(id, adv) => _ = tree.networks.insert((id, adv), Reach { cost, hops }),
+        }
+    }
     tree
+}
+
+/// From a network next to us, the first step is the router's address on it (§16.1.1).
+fn beyond(snapshot: &Snapshot, hop: &Hop, edge: &Edge<'_>) -> Option<Hop> {
+    let Vertex::Router(router) = edge.0 else { return None };
+    match hop.via {
+        Some(_) => Some(*hop),
+        None => Some(Hop { via: Some(address_on(snapshot, hop, router, edge.2)?), ..*hop }),
+    }
+}
+
+/// First steps over a link of ours.
+fn own_steps(snapshot: &Snapshot, area: AreaId, edge: &Edge<'_>, far_ends: &BTreeMap<RouterId, Hops>) -> Hops {
+    let link = edge.2;
+    if link.kind != LinkKind::Transit {
+        return first_steps(snapshot, area, link, far_ends);
+    }
+    let own = snapshot.links.iter().find(|own| own.area == area && own.data == link.data);
+    own.map(|own| Hop { interface: own.interface, via: None }).into_iter().collect()
 }
 
 /// First steps over one of our own links to another router.

@@ -86,7 +86,7 @@ fn intra(snapshot: &Snapshot, area: AreaId, lsas: &Lsas, tree: &Tree, prefixes: 
                 if to.adv != key.adv {
                     continue; // RFC 5340 §A.4.10: of the same originator
                 }
-                let reach = if (snapshot.is_router)(&to) {
+                let reach = if matches!(to.kind.0, 1 | 0x2001) {
                     tree.routers.get(&to.adv).map(|(reach, _)| reach)
                 } else {
                     tree.networks.get(&(to.id, to.adv))
