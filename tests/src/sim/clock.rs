@@ -43,20 +43,20 @@ pub enum Event {
 }
 
 /// The clock and the queue.
-pub struct Clock {
+pub struct Clock<E: Ord = Event> {
     epoch: Instant,
     elapsed: Duration,
-    queue: BinaryHeap<Reverse<(Duration, u64, Event)>>,
+    queue: BinaryHeap<Reverse<(Duration, u64, E)>>,
     scheduled: u64,
 }
 
-impl Default for Clock {
+impl<E: Ord> Default for Clock<E> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Clock {
+impl<E: Ord> Clock<E> {
     /// Time zero, nothing to happen.
     #[must_use]
     #[allow(clippy::disallowed_methods)] // only differences to this instant are ever used
@@ -83,18 +83,18 @@ impl Clock {
     }
 
     /// Lets `event` happen at `at`, or now if that has passed; events of one time happen in the order they were scheduled.
-    pub fn schedule(&mut self, at: Duration, event: Event) {
+    pub fn schedule(&mut self, at: Duration, event: E) {
         self.queue.push(Reverse((at.max(self.elapsed), self.scheduled, event)));
         self.scheduled += 1;
     }
 
     /// Lets `event` happen after `delay`.
-    pub fn after(&mut self, delay: Duration, event: Event) {
+    pub fn after(&mut self, delay: Duration, event: E) {
         self.schedule(self.elapsed + delay, event);
     }
 
     /// The next event not later than `limit`; time moves to it, or to `limit` if there is none.
-    pub fn next(&mut self, limit: Duration) -> Option<Event> {
+    pub fn next(&mut self, limit: Duration) -> Option<E> {
         match self.queue.peek() {
             Some(Reverse((at, ..))) if *at <= limit => {
                 let Reverse((at, _, event)) = self.queue.pop()?;

@@ -10,6 +10,7 @@
 //! - [`interior`]: what an IGP would say within an AS;
 //! - [`internet`]: random ASes, sessions and policies; [`mishaps`]: what can befall a network; [`fault`]: at random;
 //! - [`world`]: the network, its verbs, and how it runs; [`carry`] does what the speakers ask for;
+//! - [`ospf`]: networks that speak OSPF, with an oracle and checkers of their own;
 //! - [`oracle`]: what must be true, computed naively;
 //! - [`checker`]: compares, after quiet; `unrest`: what must be true at any time.
 
@@ -22,6 +23,7 @@ pub mod internet;
 pub mod mishaps;
 pub mod node;
 pub mod oracle;
+pub mod ospf;
 pub mod plan;
 pub mod tcp;
 mod unrest;
