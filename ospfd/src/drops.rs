@@ -39,6 +39,7 @@ reasons! {
     UnknownScope = "LSA is not for this kind of area",
     TooSoon = "LSA came again within MinLSArrival",
     Limit = "LSA beyond a limit",
+    Flushed = "LSA that was flushed a moment ago",
     ForeignOwn = "LSA in our name",
 }
 

@@ -110,7 +110,11 @@ impl Instance {
         let held = self.db.lookup(home, &header.key).map(|(slot, entry)| (slot, self.db.header(now, entry)));
         // §13 (4): nothing to flush.
         if header.age == MAX_AGE && held.is_none() && !self.exchanging() {
+            self.tombs.bury(now, home, header, &lsa.raw);
             direct.push(header);
+            return;
+        }
+        if held.is_none() && header.age < MAX_AGE && self.refuse_flushed(now, number, id, home, &header, out) {
             return;
         }
         match held.map_or(Ordering::Greater, |(_, held)| compare(&header, &held)) {
@@ -134,6 +138,29 @@ impl Instance {
             }
             Ordering::Less => self.return_newer(now, number, home, &header.key, out),
         }
+    }
+
+    /// An older copy of what was flushed a moment ago is no news; who still has it is told.
+    fn refuse_flushed(
+        &mut self,
+        now: Instant,
+        number: u32,
+        id: InterfaceId,
+        home: Home,
+        came: &LsaHeader,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(answer) = self.tombs.refuses(now, home, came) else { return false };
+        self.drop_on(id, Drop::Flushed);
+        let Some(neighbor) = self.neighbor_mut(number) else { return true };
+        neighbor.requests.remove(&came.key);
+        let address = neighbor.address;
+        if let (Some((header, raw)), Some(interface)) = (answer, self.interfaces.get(&id)) {
+            let dst = self.towards(interface, address);
+            let lsa = Lsa { header, body: LsaBody::Opaque(Bytes::new()), raw };
+            self.send(id, dst, Body::LinkStateUpdate(vec![lsa]), out);
+        }
+        true
     }
 
     /// §13 (5): a newer instance.
@@ -604,6 +631,7 @@ impl Instance {
                 continue;
             };
             let (home, header) = (entry.home, self.db.header(now, entry));
+            self.tombs.bury(now, home, header, &entry.raw);
             self.db.remove(slot);
             self.announce_change(home, &header, true, out);
             self.on_reaped(now, home, &header.key);

@@ -206,7 +206,11 @@ impl Instance {
         let Some(interface) = self.interfaces.get(&id) else { return };
         let (addresses, dead) = (interface.config.neighbors.clone(), interface.config.dead_interval);
         for address in addresses {
-            if address.is_ipv4() != self.is_v2() || self.find_neighbor(id, RouterId(0), address).is_some() {
+            let known = self
+                .interfaces
+                .get(&id)
+                .is_some_and(|interface| self.neighbors_on(interface).any(|neighbor| neighbor.address == address));
+            if address.is_ipv4() != self.is_v2() || known {
                 continue;
             }
             let number = self.add_neighbor(now, id, RouterId(0), address);
@@ -427,7 +431,11 @@ impl Instance {
         if let Some(obstacle) = &neighbor.obstacle {
             return (neighbor.state != NeighborState::Full).then(|| obstacle.clone());
         }
-        let patience = interface.config.retransmit_interval.max(Duration::from_secs(1)) * 2;
+        let mut patience = interface.config.retransmit_interval.max(Duration::from_secs(1)) * 2;
+        if interface.elects() {
+            // It may still wait for a Designated Router (RFC 2328 §9.1), and answers to nothing else until then.
+            patience += interface.config.dead_interval;
+        }
         if now.saturating_duration_since(neighbor.since) < patience {
             return None;
         }

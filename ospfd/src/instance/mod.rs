@@ -35,6 +35,7 @@ use crate::flood::Flushing;
 use crate::id::{AreaId, InterfaceId, RouterId, Version};
 use crate::interface::Interface;
 use crate::lsdb::Lsdb;
+use crate::lsdb::tombs::Tombs;
 use crate::message::{Alarm, ExternalRoute, Input, Link, Outbox, Output, ServiceRoute};
 use crate::neighbor::Neighbor;
 use crate::originate::Own;
@@ -103,6 +104,7 @@ pub struct Instance {
     pub(crate) timers: Timers<Timer>,
     pub(crate) own: Own,
     pub(crate) flushing: Flushing,
+    pub(crate) tombs: Tombs,
     /// Interfaces with LSAs or acknowledgments to send.
     pub(crate) busy: BTreeSet<InterfaceId>,
     pub(crate) externals: BTreeMap<IpNet, ExternalRoute>,
@@ -144,6 +146,7 @@ impl Instance {
             timers: Timers::new(),
             own: Own::default(),
             flushing: Flushing::default(),
+            tombs: Tombs::default(),
             busy: BTreeSet::new(),
             externals: BTreeMap::new(),
             services: BTreeMap::new(),

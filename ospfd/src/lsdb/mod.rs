@@ -5,6 +5,7 @@
 pub(crate) mod bits;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tombs;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;

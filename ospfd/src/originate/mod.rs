@@ -299,7 +299,11 @@ impl Instance {
         }
         let held = self.db.lookup(home, &key).map(|(slot, entry)| (slot, entry.seq));
         let seq = match held {
-            None => SequenceNumber::INITIAL,
+            // It was flushed a moment ago, and others remember that.
+            None => self
+                .tombs
+                .number(now, home, &key)
+                .map_or(SequenceNumber::INITIAL, |last| SequenceNumber(last.0.saturating_add(1))),
             // RFC 2328 §12.1.6: the last number must be flushed everywhere first; `on_reaped` goes on.
             Some((slot, SequenceNumber::MAX)) => {
                 pace.want = Some(want);

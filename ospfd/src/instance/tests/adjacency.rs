@@ -130,6 +130,31 @@ fn nbma_routers_find_each_other_by_their_lists() {
 }
 
 #[test]
+fn nbma_routers_ask_all_of_their_list_though_some_cannot_be_designated() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 3);
+        world.wire(&[0, 1, 2], NetworkType::Nbma, 0);
+        for router in 0..3 {
+            let others = (1..=3).filter(|other| *other != router + 1);
+            let address = |other| if version == V2 { format!("10.1.1.{other}") } else { format!("fe80::1:{other}") };
+            let neighbors = others.map(|other| address(other).parse().unwrap()).collect();
+            world.interface(router, 0, |config, _| {
+                config.neighbors = neighbors;
+                config.priority = u8::from(router != 1);
+            });
+        }
+        world.start();
+        world.run_secs(20);
+        // Who waits for a Designated Router is no cause for alarm.
+        assert!(world.alarms.is_empty(), "{version:?}: {:?}", world.alarms);
+        world.run_secs(100);
+        world.expect_full(&[2, 2, 2]);
+        world.expect_equal();
+        assert!((0..3).all(|router| world.neighbors(router).len() == 2), "{version:?}");
+    }
+}
+
+#[test]
 fn an_unnumbered_link_needs_no_subnet() {
     let mut world = World::new(V2, 2);
     world.wire(&[0, 1], PointToPoint, 0);

@@ -3,6 +3,7 @@
 mod adjacency;
 mod database;
 mod features;
+mod hostile;
 mod restart;
 mod routing;
 mod scale;

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) routes: Vec<BTreeMap<IpNet, rib::Route>>,
     /// Packets take up to so many milliseconds more, each its own, and overtake each other.
     pub(super) jitter: Option<(fastrand::Rng, u64)>,
+    /// What arrives where, if somebody listens.
+    pub(super) tap: Option<Vec<(usize, Input)>>,
 }
 
 #[allow(clippy::disallowed_methods)] // a starting point for virtual time
@@ -69,6 +71,7 @@ impl World {
             routes: vec![BTreeMap::new(); configs.len()],
             configs,
             jitter: None,
+            tap: None,
             wires: Vec::new(),
             flight: BTreeMap::new(),
             sent: 0,
@@ -233,6 +236,9 @@ impl World {
             }
         }
         for (to, input) in arrivals {
+            if let Some(tap) = &mut self.tap {
+                tap.push((to, input.clone()));
+            }
             self.sent += 1;
             let more = self.jitter.as_mut().map_or(0, |(rng, most)| rng.u64(..*most * 1000));
             self.flight.insert((self.now + FLIGHT + Duration::from_micros(more), self.sent), (to, input));

@@ -58,7 +58,8 @@ impl World {
         }
         let times = if twice > 0 && self.rng.u8(0..100) < twice { 2 } else { 1 };
         for _ in 0..times {
-            let more = if jitter.is_zero() { 0 } else { self.rng.u64(0..u64::try_from(jitter.as_micros()).unwrap_or(1)) };
+            let more =
+                if jitter.is_zero() { 0 } else { self.rng.u64(0..u64::try_from(jitter.as_micros()).unwrap_or(1)) };
             self.fly(to, delay + Duration::from_micros(more), input.clone());
         }
     }
@@ -92,9 +93,10 @@ impl World {
     /// An address of a router itself.
     fn owns(&self, router: usize, address: IpAddr) -> bool {
         self.plan.loopback(router) == address
-            || self.plan.ends_of(router).any(|(wire, place)| {
-                self.plan.address(wire, place).is_some_and(|net| net.addr() == address)
-            })
+            || self
+                .plan
+                .ends_of(router)
+                .any(|(wire, place)| self.plan.address(wire, place).is_some_and(|net| net.addr() == address))
     }
 
     /// Where a router sends what is for `dst`: a wire, its own place there, and the place of the next router.

@@ -36,7 +36,9 @@ impl World {
     fn lsdb(&self, router: usize) -> Vec<LsaView> {
         let Some(instance) = &self.nodes[router].instance else { return Vec::new() };
         let query = Query::Lsdb { area: None, kind: None, adv: None };
-        let View::Lsdb(rows) = instance.view(self.clock.now(), query) else { unreachable!("the answer to the question") };
+        let View::Lsdb(rows) = instance.view(self.clock.now(), query) else {
+            unreachable!("the answer to the question")
+        };
         rows
     }
 
@@ -102,7 +104,11 @@ impl World {
                 let rows: Vec<String> = one
                     .difference(other)
                     .map(|(kind, id, adv, seq, sum)| {
-                        format!("{kind:#x} {} {} {seq:#x} {sum:#x}", std::net::Ipv4Addr::from(*id), std::net::Ipv4Addr::from(*adv))
+                        format!(
+                            "{kind:#x} {} {} {seq:#x} {sum:#x}",
+                            std::net::Ipv4Addr::from(*id),
+                            std::net::Ipv4Addr::from(*adv)
+                        )
                     })
                     .collect();
                 rows.join(", ")
@@ -130,9 +136,15 @@ impl World {
             let wrong = prefixes.into_iter().filter(|prefix| held.get(prefix) != expected.get(prefix));
             let lines: Vec<String> = wrong
                 .take(8)
-                .map(|prefix| format!("{prefix}: has {:?}\n      expected {:?}", held.get(prefix), expected.get(prefix)))
+                .map(|prefix| {
+                    format!("{prefix}: has {:?}\n      expected {:?}", held.get(prefix), expected.get(prefix))
+                })
                 .collect();
-            self.fail(&format!("the table of r{router} ({}) is wrong:\n  {}", self.plan.routers[router].id, lines.join("\n  ")));
+            self.fail(&format!(
+                "the table of r{router} ({}) is wrong:\n  {}",
+                self.plan.routers[router].id,
+                lines.join("\n  ")
+            ));
         }
     }
 
@@ -203,7 +215,10 @@ impl World {
         let ends = || self.plan.ends_of(router);
         let connected = ends().any(|(wire, place)| {
             self.plan.wires[wire].ends[place].carrier
-                && self.plan.address(wire, place).is_some_and(|net| net.trunc() == prefix || net.addr() == prefix.addr())
+                && self
+                    .plan
+                    .address(wire, place)
+                    .is_some_and(|net| net.trunc() == prefix || net.addr() == prefix.addr())
         });
         if connected || IpNet::from(self.plan.loopback(router)) == prefix || self.serves(router, &prefix) {
             return Vec::new();
@@ -230,9 +245,7 @@ impl World {
 fn as_expected(route: &rib::Route) -> Expected {
     let hops = route.next_hops.legs().iter().map(|leg| -> Hop {
         match leg.next_hop {
-            NextHop::Gateway { addr, interface, .. } => {
-                (InterfaceId(interface.map_or(0, |index| index.0)), Some(addr))
-            }
+            NextHop::Gateway { addr, interface, .. } => (InterfaceId(interface.map_or(0, |index| index.0)), Some(addr)),
             _ => (InterfaceId(0), None),
         }
     });

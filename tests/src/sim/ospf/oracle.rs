@@ -2,6 +2,7 @@
 //! through border routers (§16.2, §16.3, RFC 3509), those from outside (§16.4, RFC 3101). Every border router's summaries are
 //! derived from its own naive table, in an order in which nobody needs what is not there yet.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -175,9 +176,11 @@ impl<'a> Oracle<'a> {
         }
         for (wire, place) in plan.ends_of(router) {
             let (cable, end) = (&plan.wires[wire], plan.wires[wire].ends[place]);
-            let transit = self.truth.groups.iter().any(|group| {
-                group.transit && group.wire == wire && group.ends.contains(&place)
-            });
+            let transit = self
+                .truth
+                .groups
+                .iter()
+                .any(|group| group.transit && group.wire == wire && group.ends.contains(&place));
             let Some(address) = plan.address(wire, place).filter(|_| end.carrier && !transit) else { continue };
             if cable.network == NetworkType::PointToMultipoint && !end.passive {
                 self.tell(cable.area, IpNet::from(address.addr()), vertex, 0);
@@ -206,7 +209,11 @@ impl<'a> Oracle<'a> {
                     .or_insert_with(|| graph.hops(self.plan, &self.truth.groups, router, *vertex));
                 let own = *vertex == Vertex::Router(router);
                 let hops = hops.clone();
-                offer(&mut ways, *prefix, Way { kind: Kind::Intra, area: *area, cost, outer: 0, rank: 0, tag: 0, own, hops });
+                offer(
+                    &mut ways,
+                    *prefix,
+                    Way { kind: Kind::Intra, area: *area, cost, outer: 0, rank: 0, tag: 0, own, hops },
+                );
             }
         }
         ways
@@ -230,9 +237,9 @@ impl<'a> Oracle<'a> {
                     continue;
                 }
                 let through = way.area == AreaId::BACKBONE && self.is_transit(border, area);
-                let range = self.plan.areas[&way.area].range.filter(|range| {
-                    way.kind == Kind::Intra && !through && range.prefix.contains(prefix)
-                });
+                let range = self.plan.areas[&way.area]
+                    .range
+                    .filter(|range| way.kind == Kind::Intra && !through && range.prefix.contains(prefix));
                 match range {
                     Some(range) if range.advertise => {
                         let cost = ranges.entry(range.prefix).or_default();
@@ -265,18 +272,16 @@ impl<'a> Oracle<'a> {
     /// First steps out of interfaces in an area.
     fn leads_through(&self, router: usize, hops: &BTreeSet<Hop>, area: AreaId) -> bool {
         hops.iter().any(|(id, _)| {
-            self.plan.ends_of(router).any(|(wire, place)| {
-                self.plan.wires[wire].ends[place].id == *id && self.plan.wires[wire].area == area
-            })
+            self.plan
+                .ends_of(router)
+                .any(|(wire, place)| self.plan.wires[wire].ends[place].id == *id && self.plan.wires[wire].area == area)
         })
     }
 
     /// A virtual link goes through the area, as far as a router there can know.
     fn is_transit(&self, router: usize, area: AreaId) -> bool {
         let ends = self.truth.transits.get(&area);
-        ends.is_some_and(|ends| {
-            ends.iter().any(|end| self.graph(area).distance(router, Vertex::Router(*end)) < FAR)
-        })
+        ends.is_some_and(|ends| ends.iter().any(|end| self.graph(area).distance(router, Vertex::Router(*end)) < FAR))
     }
 
     /// Other border routers of an area that are reached in it, with the distance.
@@ -403,9 +408,10 @@ impl<'a> Oracle<'a> {
         if self.plan.routers[router].home == area {
             return Some(self.plan.loopback(router));
         }
-        let ends = self.plan.ends_of(router).filter(|(wire, place)| {
-            self.plan.wires[*wire].area == area && self.plan.wires[*wire].ends[*place].carrier
-        });
+        let ends = self
+            .plan
+            .ends_of(router)
+            .filter(|(wire, place)| self.plan.wires[*wire].area == area && self.plan.wires[*wire].ends[*place].carrier);
         ends.filter_map(|(wire, place)| self.plan.address(wire, place)).map(|net| net.addr()).min()
     }
 
@@ -430,7 +436,7 @@ impl<'a> Oracle<'a> {
             }
         }
         if best.is_some() {
-            return best.map(|((_, cost), area, hops)| (area, cost, hops));
+            return best.map(|((_, cost, _), area, hops)| (area, cost, hops));
         }
         for area in self.examined(router).into_iter().filter(|area| self.plan.areas[area].kind == AreaKind::Normal) {
             for (border, distance, hops) in self.borders(router, area) {
@@ -439,7 +445,7 @@ impl<'a> Oracle<'a> {
                 }
             }
         }
-        best.map(|((_, cost), area, hops)| (area, cost, hops))
+        best.map(|((_, cost, _), area, hops)| (area, cost, hops))
     }
 
     /// What border routers say of boundary routers: who, into which area, of whom, at what cost.
@@ -458,7 +464,10 @@ impl<'a> Oracle<'a> {
                         continue;
                     }
                     for area in self.attached_to(border, AreaKind::Normal) {
-                        if area == from || (!intra && area == AreaId::BACKBONE) || self.leads_through(border, &hops, area) {
+                        if area == from
+                            || (!intra && area == AreaId::BACKBONE)
+                            || self.leads_through(border, &hops, area)
+                        {
                             continue;
                         }
                         fresh.entry((border, area)).or_default().insert(*boundary, cost);
@@ -564,8 +573,7 @@ impl<'a> Oracle<'a> {
                 if !fits {
                     return;
                 }
-                let mut hops: BTreeSet<Hop> =
-                    way.hops.iter().map(|(id, via)| (*id, via.or(Some(address)))).collect();
+                let mut hops: BTreeSet<Hop> = way.hops.iter().map(|(id, via)| (*id, via.or(Some(address)))).collect();
                 if way.own {
                     hops = self.direct(router, address);
                 }
@@ -588,16 +596,20 @@ impl<'a> Oracle<'a> {
 
     /// The step to an address on one of a router's own wires.
     fn direct(&self, router: usize, address: IpAddr) -> BTreeSet<Hop> {
-        let on = self.plan.ends_of(router).filter(|(wire, place)| {
-            self.plan.address(*wire, *place).is_some_and(|net| net.contains(&address))
-        });
+        let on = self
+            .plan
+            .ends_of(router)
+            .filter(|(wire, place)| self.plan.address(*wire, *place).is_some_and(|net| net.contains(&address)));
         on.map(|(wire, place)| (self.plan.wires[wire].ends[place].id, Some(address))).collect()
     }
 }
 
-type Best = Option<((bool, u32), AreaId, BTreeSet<Hop>)>;
+/// Through the backbone, the cost, and, of equal ones, the area with the highest number (RFC 2328 §16.4 (3)).
+type Rank = (bool, u32, Reverse<AreaId>);
+type Best = Option<(Rank, AreaId, BTreeSet<Hop>)>;
 
-fn consider(best: &mut Best, rank: (bool, u32), area: AreaId, hops: BTreeSet<Hop>) {
+fn consider(best: &mut Best, (backbone, cost): (bool, u32), area: AreaId, hops: BTreeSet<Hop>) {
+    let rank = (backbone, cost, Reverse(area));
     match best {
         Some((held, ..)) if *held < rank => {}
         Some((held, _, all)) if *held == rank => all.extend(hops),

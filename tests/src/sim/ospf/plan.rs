@@ -2,6 +2,7 @@
 //! have nothing else in common.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -214,8 +215,7 @@ impl Plan {
             addresses: self.address(wire, end).into_iter().collect(),
             link_local: (self.version == Version::V3).then(|| link_local(wire, end)),
             loopback: false,
-            borrowed: (self.version == Version::V2 && self.wires[wire].unnumbered)
-                .then(|| self.loopback(held.router)),
+            borrowed: (self.version == Version::V2 && self.wires[wire].unnumbered).then(|| self.loopback(held.router)),
         }
     }
 
@@ -270,6 +270,32 @@ impl Plan {
             config.neighbors = others.map(|other| self.speaker(wire, other)).collect();
         }
         config
+    }
+}
+
+/// For people who look into a failure.
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (id, area) in &self.areas {
+            writeln!(out, "area {}: {area:?}", id.0)?;
+        }
+        for (number, router) in self.routers.iter().enumerate() {
+            let state = [(!router.alive, " dead"), (router.drained, " drained")];
+            let words: String = state.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+            write!(out, "r{number} {} in {}{words}", router.id, router.home.0)?;
+            writeln!(out, " {:?} {:?} {:?}", router.externals, router.services, router.virtual_links)?;
+        }
+        for (number, wire) in self.wires.iter().enumerate() {
+            let unnumbered = if wire.unnumbered { " unnumbered" } else { "" };
+            write!(out, "wire {number} in {} {:?}{unnumbered} {}:", wire.area.0, wire.network, self.subnet(number))?;
+            for end in &wire.ends {
+                let state = [(end.passive, " passive"), (!end.carrier, " cut"), (end.part != 0, " apart")];
+                let words: String = state.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+                write!(out, " r{}.{} cost {} prio {}{words},", end.router, end.id.0, end.cost, end.priority)?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
     }
 }
 

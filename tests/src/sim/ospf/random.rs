@@ -10,21 +10,21 @@ use ospfd::{AreaId, InterfaceId, RouterId, Version};
 
 use super::plan::{Area, End, LOOPBACK, Plan, Router, Wire};
 
-/// The world of a seed: mostly small, sometimes large.
+/// The network of a seed: mostly small, sometimes large; of one area, or of up to five.
 #[must_use]
-pub fn random_plan(seed: u64) -> Plan {
+pub fn random_plan(seed: u64, areas: bool) -> Plan {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x6F73_7066);
     let routers = match rng.u8(0..100) {
         0..=1 => rng.usize(60..=120),
         2..=9 => rng.usize(20..=50),
         _ => rng.usize(2..=14),
     };
-    random_plan_of(&mut rng, routers)
+    random_plan_of(&mut rng, routers, areas)
 }
 
 /// A random network of so many routers.
 #[must_use]
-pub fn random_plan_of(rng: &mut fastrand::Rng, routers: usize) -> Plan {
+pub fn random_plan_of(rng: &mut fastrand::Rng, routers: usize, areas: bool) -> Plan {
     let version = if rng.bool() { Version::V2 } else { Version::V3 };
     let mut ids: Vec<u32> = (1..=u32::try_from(routers).expect("not many")).collect();
     rng.shuffle(&mut ids);
@@ -44,7 +44,7 @@ pub fn random_plan_of(rng: &mut fastrand::Rng, routers: usize) -> Plan {
         wires: Vec::new(),
         areas: BTreeMap::from([(AreaId::BACKBONE, Area::default())]),
     };
-    let mut builder = Builder { rng, plan, interfaces: vec![LOOPBACK.0; routers] };
+    let mut builder = Builder { rng, plan, several: areas, interfaces: vec![LOOPBACK.0; routers] };
     for (area, members) in builder.areas() {
         builder.connect(area, &members);
     }
@@ -57,6 +57,8 @@ pub fn random_plan_of(rng: &mut fastrand::Rng, routers: usize) -> Plan {
 struct Builder<'a> {
     rng: &'a mut fastrand::Rng,
     plan: Plan,
+    /// There may be areas beside the backbone.
+    several: bool,
     /// The last interface of each router.
     interfaces: Vec<u32>,
 }
@@ -65,7 +67,11 @@ impl Builder<'_> {
     /// Who is in which area. Border routers have their own address in the backbone.
     fn areas(&mut self) -> Vec<(AreaId, Vec<usize>)> {
         let count = self.plan.routers.len();
-        let more = if count < 3 || self.rng.u8(0..10) < 4 { 0 } else { self.rng.usize(1..=(count / 3).min(4)) };
+        let more = if !self.several || count < 3 || self.rng.u8(0..10) < 4 {
+            0
+        } else {
+            self.rng.usize(1..=(count / 3).min(4))
+        };
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); more + 1];
         for router in 0..count {
             // The first is in the backbone, so that there is one.
@@ -174,7 +180,7 @@ impl Builder<'_> {
     }
 
     /// Mostly the same, so that many ways cost the same.
-    pub(super) fn cost(&mut self) -> u16 {
+    fn cost(&mut self) -> u16 {
         random_cost(self.rng)
     }
 

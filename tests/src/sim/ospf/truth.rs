@@ -92,12 +92,7 @@ pub struct Graph {
 impl Graph {
     /// An area as its routers are connected; `far_ends` are virtual links of the backbone: from, to, cost and first steps.
     #[must_use]
-    pub fn new(
-        plan: &Plan,
-        groups: &[Group],
-        area: AreaId,
-        far_ends: &[(usize, usize, u32, BTreeSet<Hop>)],
-    ) -> Self {
+    pub fn new(plan: &Plan, groups: &[Group], area: AreaId, far_ends: &[(usize, usize, u32, BTreeSet<Hop>)]) -> Self {
         let mut graph = Self::default();
         for router in 0..plan.routers.len() {
             if areas_of(plan, router).contains(&area) {

@@ -92,7 +92,10 @@ impl World {
         let mut places = BTreeMap::new();
         for (wire, held) in plan.wires.iter().enumerate() {
             for (place, end) in held.ends.iter().enumerate() {
-                assert!(places.insert((end.router, end.id), (wire, place)).is_none(), "interfaces have names of their own");
+                assert!(
+                    places.insert((end.router, end.id), (wire, place)).is_none(),
+                    "interfaces have names of their own"
+                );
             }
         }
         Self {
@@ -143,6 +146,9 @@ impl World {
     ///
     /// Always, with the last events and how to run the world again.
     pub fn fail(&self, why: &str) -> ! {
+        if self.nodes.len() <= 20 || self.loud {
+            println!("{}", self.plan);
+        }
         for (at, words) in &self.recent {
             println!("{:>12.6} {words}", at.as_secs_f64());
         }
@@ -171,6 +177,9 @@ impl World {
         self.nodes[router].instance = Some(Instance::new(self.clock.now(), config));
         self.nodes[router].wake = None;
         self.activity += 1;
+        if self.loud {
+            self.tell(router, Input::WatchLsdb(true));
+        }
         self.tell(router, Input::InterfaceUp(self.plan.loopback_link(router)));
         for (wire, place) in self.plan.ends_of(router).collect::<Vec<_>>() {
             if self.plan.wires[wire].ends[place].carrier {
