@@ -40,7 +40,7 @@ impl World {
             if self.hears(wire, place, to) {
                 let end = self.plan.wires[wire].ends[to];
                 let input = Input::Packet { interface: end.id, src, dst, ttl: Some(ttl), bytes: bytes.clone() };
-                self.deliver(wire, end.router, input);
+                self.deliver(wire, end.router, &input);
             }
         }
     }
@@ -50,7 +50,7 @@ impl World {
     }
 
     /// Loss, doubles and delay of one packet.
-    fn deliver(&mut self, wire: usize, to: usize, input: Input) {
+    fn deliver(&mut self, wire: usize, to: usize, input: &Input) {
         let held = &self.plan.wires[wire];
         let (loss, twice, delay, jitter) = (held.loss, held.twice, held.delay, held.jitter);
         if loss > 0 && self.rng.u8(0..100) < loss {
