@@ -128,7 +128,7 @@ fn lie(rng: &mut fastrand::Rng, version: Version, held: &[Bytes]) -> Lsa {
     }
     header.age = *rng.choice([0, 1, 3599, MAX_AGE, 0x7fff].iter()).unwrap();
     header.seq = match rng.u8(..5) {
-        0 => SequenceNumber::MAX,
+        0 => SequenceNumber(SequenceNumber::MAX.0 - 1000),
         1 => SequenceNumber(i32::MIN),
         _ => SequenceNumber(header.seq.0.saturating_add(rng.i32(-2..4))),
     };
