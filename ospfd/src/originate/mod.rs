@@ -18,6 +18,7 @@ use crate::instance::Instance;
 use crate::lsa::{Lsa, LsaBody, LsaHeader};
 use crate::lsdb::{Home, Slot};
 use crate::message::{Alarm, Outbox};
+use crate::neighbor::NeighborState;
 use crate::wire;
 use ids::Ids;
 pub(crate) use kinds::Kinds;
@@ -282,6 +283,8 @@ impl Instance {
     /// Originates an LSA now.
     fn emit(&mut self, now: Instant, home: Home, key: LsaKey, want: Want, out: &mut Outbox) {
         let (step, max) = (self.config.pacing.originate_step, self.config.pacing.originate_max);
+        // Pauses spare those who listen. While links come up and nobody is adjacent there are none.
+        let heard = self.each_neighbor().any(|(_, neighbor)| neighbor.state >= NeighborState::Exchange);
         let pace = self.own.paces.entry((home, key)).or_insert_with(|| Pace {
             last: now,
             wait: Duration::ZERO,
@@ -312,9 +315,11 @@ impl Instance {
             }
             Some((_, seq)) => SequenceNumber(seq.0 + 1),
         };
-        pace.last = now;
-        pace.not_before = now + pace.wait;
-        pace.wait = if pace.wait.is_zero() { step } else { (pace.wait * 2).min(max) };
+        if heard {
+            pace.last = now;
+            pace.not_before = now + pace.wait;
+            pace.wait = if pace.wait.is_zero() { step } else { (pace.wait * 2).min(max) };
+        }
         let header = LsaHeader { age: 0, options: want.options, key, seq, checksum: 0, length: 0 };
         let lsa = wire::encode_lsa(self.version, header, &want.body);
         if let Some(slot) = self.install(now, home, &lsa, true, u32::MAX, out) {

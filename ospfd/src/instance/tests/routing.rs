@@ -179,3 +179,27 @@ fn a_ring_is_right_again_in_milliseconds_whatever_changes() {
         }
     }
 }
+
+#[test]
+fn a_ring_that_starts_one_after_another_is_right_as_soon_as_the_last_is_there() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 5);
+        for pair in [[0, 1], [1, 2], [2, 3], [3, 4], [4, 0]] {
+            world.wire(&pair, PointToPoint, 0);
+        }
+        world.start();
+        (0..5).for_each(|router| world.kill(router));
+        world.run_ms(1);
+        // Links come one by one, and what is said of them meanwhile is heard by nobody: it holds up nothing.
+        for router in 0..5 {
+            world.reboot(router, |_| {});
+            world.run_ms(15);
+        }
+        world.run_ms(60);
+        world.expect_full(&[2; 5]);
+        let far = net(&world, 2);
+        assert_eq!(world.way(0, &far), Some((vec![address(&world, 1, 1)], 20)), "{version:?}");
+        let both = vec![address(&world, 4, 3), address(&world, 5, 0)];
+        assert_eq!(world.way(4, &far), Some((both, 30)), "{version:?}");
+    }
+}
