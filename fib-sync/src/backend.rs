@@ -1,6 +1,7 @@
 //! The one trait a data plane implements.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use rib::{FibFault, FibRoute, Forwarding, IfIndex, NextHopId, NextHopOp};
@@ -117,6 +118,12 @@ pub trait FibBackend: Send {
     fn carries(&self, old: &Forwarding, new: &Forwarding) -> bool {
         let _ = (old, new);
         true
+    }
+
+    /// Given a way to say, from any thread, that the data plane was lost or has come back while nothing was written: it is
+    /// read again then.
+    fn when_lost(&mut self, tell: Arc<dyn Fn() + Send + Sync>) {
+        let _ = tell;
     }
 
     /// Told of links that went down or came up. Appends to `lost` the objects which the data plane has dropped for that, with

@@ -6,12 +6,12 @@
 
 pub mod address;
 mod backend;
-mod decode;
+pub(crate) mod decode;
 mod dump;
-mod encode;
+pub(crate) mod encode;
 pub mod monitor;
 pub(crate) mod neighbors;
-mod objects;
+pub(crate) mod objects;
 mod socket;
 
 use crate::backend::BackendError;

@@ -125,12 +125,16 @@ pub struct BackendHandle {
 /// # Errors
 /// When the system has no thread left.
 pub fn spawn(
-    backend: Box<dyn FibBackend>,
+    mut backend: Box<dyn FibBackend>,
     id: BackendId,
     progress: impl FnMut(FibProgress) + Send + 'static,
 ) -> std::io::Result<BackendHandle> {
     let (name, standalone) = (backend.name(), backend.standalone());
     let inbox = Arc::new(Inbox::default());
+    let lost = Arc::clone(&inbox);
+    backend.when_lost(Arc::new(move || {
+        lost.control(Control::Input(Input::Resync));
+    }));
     let carrier = Carrier {
         sync: Sync::new(id, backend),
         inbox: Arc::clone(&inbox),

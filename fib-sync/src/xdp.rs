@@ -18,7 +18,7 @@ mod pool;
 mod ports;
 pub mod probe;
 mod stride;
-mod sys;
+pub(crate) mod sys;
 mod watch;
 
 use std::path::PathBuf;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgpd::config::{Aggregate, Confederation, NeighborConfig, SpeakerConfig};
+use fib_sync::dpdk::Bundled;
+use fib_sync::fpm::FpmAddress;
 use fib_sync::xdp::{XdpMode, XdpTable};
 use ipnet::IpNet;
 use toml::de::DeTable;
@@ -14,7 +16,7 @@ use toml::de::DeTable;
 use super::error::Problem;
 use super::file;
 use super::model::{
-    ApiListen, Backend, BgpModel, FibModel, KernelModel, LogFormat, LogModel, Model, NodeModel, XdpModel,
+    ApiListen, Backend, BgpModel, DpdkModel, FibModel, FpmModel, KernelModel, LogFormat, LogModel, Model, NodeModel, XdpModel,
 };
 use super::read::{Number, Once, Sink, Table};
 use super::{neighbors, ospf, policies, routes, services};
@@ -339,8 +341,13 @@ fn aggregates(root: &Table<'_>) -> Vec<Aggregate> {
 }
 
 fn fib(root: &Table<'_>) -> FibModel {
-    let mut model =
-        FibModel { backends: vec![Backend::Kernel], kernel: KernelModel::default(), xdp: XdpModel::default() };
+    let mut model = FibModel {
+        backends: vec![Backend::Kernel],
+        kernel: KernelModel::default(),
+        xdp: XdpModel::default(),
+        dpdk: DpdkModel::default(),
+        fpm: FpmModel::default(),
+    };
     let Some(table) = root.table("fib", "fib", file::FIB) else { return model };
     if let Some(names) = table.list::<String>("backends") {
         model.backends.clear();
@@ -349,10 +356,8 @@ fn fib(root: &Table<'_>) -> FibModel {
                 "kernel" => Backend::Kernel,
                 "memory" => Backend::Memory,
                 "xdp" => Backend::Xdp,
-                name @ ("dpdk" | "fpm") => {
-                    table.wrong(at.span, "backends", format!("{name:?} is not yet supported by this version"));
-                    continue;
-                }
+                "dpdk" => Backend::Dpdk,
+                "fpm" => Backend::Fpm,
                 other => {
                     let words = ["kernel", "memory", "xdp", "dpdk", "fpm"];
                     table.wrong(at.span, "backends", super::read::not_a_word(other, words.into_iter()));
@@ -371,6 +376,21 @@ fn fib(root: &Table<'_>) -> FibModel {
     }
     if let Some(xdp) = table.table("xdp", "fib.xdp", file::XDP) {
         model.xdp = xdp_model(&xdp);
+    }
+    if let Some(dpdk) = table.table("dpdk", "fib.dpdk", file::DPDK) {
+        model.dpdk = dpdk_model(&dpdk);
+    }
+    if let Some(fpm) = table.table("fpm", "fib.fpm", file::FPM) {
+        model.fpm = fpm_model(&fpm);
+    }
+    if model.backends.contains(&Backend::Dpdk) && !table.has("dpdk") {
+        let message = "\"dpdk\" needs to know where: fib.dpdk.socket of a running agent, or fib.dpdk.eal to start the bundled one";
+        table.wrong(table.span_of("backends"), "backends", message);
+    }
+    if model.backends.contains(&Backend::Dpdk) && !model.backends.contains(&Backend::Kernel) {
+        let message = "\"dpdk\" leaves to the kernel what it cannot do by itself: without \"kernel\" beside it such packets find only \
+                       the routes that others write";
+        table.warn(table.span_of("backends"), "backends", message);
     }
     if model.backends.contains(&Backend::Xdp) {
         if model.xdp.config.interfaces.is_empty() {
@@ -423,6 +443,58 @@ fn xdp_model(table: &Table<'_>) -> XdpModel {
             ("neighbors", &mut own.neighbors, 1 << 24),
         ] {
             *value = limits.int::<u32>(key, 1..=most).map_or(*value, |at| at.value);
+        }
+    }
+    model
+}
+
+fn on_exit(table: &Table<'_>) -> bool {
+    table.word("on_exit", &[("remove", false), ("keep", true)]).unwrap_or(false)
+}
+
+fn dpdk_model(table: &Table<'_>) -> DpdkModel {
+    let mut model = DpdkModel { keep_on_exit: on_exit(table), ..DpdkModel::default() };
+    let absolute = |key: &str, example: &str| {
+        let at = table.at::<String>(key)?;
+        if at.value.starts_with('/') {
+            return Some(PathBuf::from(at.value));
+        }
+        table.wrong(at.span, key, format!("must be an absolute path, as in {example:?}"));
+        None
+    };
+    let words = |key: &str| -> Vec<String> {
+        table.list::<String>(key).unwrap_or_default().into_iter().map(|at| at.value).collect()
+    };
+    if let Some(socket) = absolute("socket", "/run/anyhop/dpdk.sock") {
+        model.config.socket = socket;
+    }
+    let program = absolute("agent", "/usr/lib/anyhop/anyhop-dpdk");
+    // Whoever names the socket runs the agent; else the bundled one is ours to start.
+    if table.has("socket") {
+        for key in ["eal", "agent", "args"].into_iter().filter(|key| table.has(key)) {
+            let message = "is for the bundled agent, which is started only where no socket is named; leave one of the two out";
+            table.wrong(table.span_of(key), key, message);
+        }
+    } else {
+        let (eal, args) = (words("eal"), words("args"));
+        model.config.bundled = Some(Bundled { program, eal, args, keep: model.keep_on_exit });
+    }
+    model
+}
+
+fn fpm_model(table: &Table<'_>) -> FpmModel {
+    let mut model = FpmModel { keep_on_exit: on_exit(table), ..FpmModel::default() };
+    model.config.next_hop_groups = table.get("next_hop_groups").unwrap_or(true);
+    if let Some(at) = table.at::<String>("address") {
+        let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+        let has_port = at.value.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_port(port));
+        match at.value.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => model.config.address = FpmAddress::Unix(path.into()),
+            None if has_port => model.config.address = FpmAddress::Tcp(at.value),
+            _ => {
+                let message = "must be host:port or unix:/path, as in \"127.0.0.1:2620\"";
+                table.wrong(at.span, "address", message);
+            }
         }
     }
     model

@@ -240,7 +240,9 @@ pub(super) const DISTANCE: Keys = &[
     yes("kernel"),
 ];
 
-pub(super) const FIB: Keys = &[yes("backends"), yes("kernel"), yes("xdp"), later("dpdk"), later("fpm")];
+pub(super) const FIB: Keys = &[yes("backends"), yes("kernel"), yes("xdp"), yes("dpdk"), yes("fpm")];
+pub(super) const DPDK: Keys = &[yes("socket"), yes("eal"), yes("agent"), yes("args"), yes("on_exit")];
+pub(super) const FPM: Keys = &[yes("address"), yes("next_hop_groups"), yes("on_exit")];
 pub(super) const XDP: Keys = &[yes("interfaces"), yes("mode"), yes("pin"), yes("table"), yes("on_exit"), yes("limits")];
 pub(super) const XDP_LIMITS: Keys = &[
     yes("ipv4_routes"),

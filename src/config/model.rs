@@ -274,6 +274,10 @@ pub struct FibModel {
     pub kernel: KernelModel,
     /// `[fib.xdp]`.
     pub xdp: XdpModel,
+    /// `[fib.dpdk]`.
+    pub dpdk: DpdkModel,
+    /// `[fib.fpm]`.
+    pub fpm: FpmModel,
 }
 
 /// A kind of data plane.
@@ -283,6 +287,10 @@ pub enum Backend {
     Kernel,
     /// A program in the drivers of some interfaces.
     Xdp,
+    /// An agent in a DPDK process.
+    Dpdk,
+    /// Whoever listens for forwarding tables.
+    Fpm,
     /// A table in memory, for a trial without the privilege: nothing is forwarded.
     Memory,
 }
@@ -294,6 +302,8 @@ impl Backend {
         match self {
             Self::Kernel => "kernel",
             Self::Xdp => "xdp",
+            Self::Dpdk => "dpdk",
+            Self::Fpm => "fpm",
             Self::Memory => "memory",
         }
     }
@@ -328,5 +338,23 @@ pub struct XdpModel {
     /// What the data plane is told.
     pub config: fib_sync::xdp::XdpConfig,
     /// Forwarding goes on at a clean stop.
+    pub keep_on_exit: bool,
+}
+
+/// `[fib.dpdk]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DpdkModel {
+    /// What the data plane is told.
+    pub config: fib_sync::dpdk::DpdkConfig,
+    /// Forwarding goes on at a clean stop.
+    pub keep_on_exit: bool,
+}
+
+/// `[fib.fpm]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FpmModel {
+    /// Who is told, and how.
+    pub config: fib_sync::fpm::FpmConfig,
+    /// The receiver keeps our routes at a clean stop.
     pub keep_on_exit: bool,
 }

@@ -421,7 +421,11 @@ const BAD: &[(&str, &str)] = &[
         "6:8 static.via: fe80::1 is link-local: interface must be given too",
     ),
     ("[rib]\ndistance = { connected = 1 }\n", "5:14 rib.distance.connected: is not a known key"),
-    ("[fib]\nbackends = [\"fpm\"]\n", "5:13 fib.backends: \"fpm\" is not yet supported by this version"),
+    ("[fib]\nbackends = [\"dpdk\"]\n", "5:12 fib.backends: \"dpdk\" needs to know where: fib.dpdk.socket"),
+    ("[fib.dpdk]\nsocket = \"dpdk.sock\"\n", "5:10 fib.dpdk.socket: must be an absolute path"),
+    ("[fib.dpdk]\nsocket = \"/run/a\"\neal = [\"-m\"]\n", "6:7 fib.dpdk.eal: is for the bundled agent"),
+    ("[fib.fpm]\naddress = \"2620\"\n", "5:11 fib.fpm.address: must be host:port or unix:/path"),
+    ("[fib.fpm]\naddress = \"unix:fpm\"\n", "5:11 fib.fpm.address: must be host:port or unix:/path"),
     (
         "[fib]\nbackends = [\"kernel\", \"xdp\"]\n",
         "5:12 fib.backends: \"xdp\" forwards between interfaces: name them in",

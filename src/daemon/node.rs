@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bgpd::io::IoConfig;
+use fib_sync::dpdk::DpdkBackend;
+use fib_sync::fpm::FpmBackend;
 use fib_sync::host::{AddressControl, HostEvents, HostTable};
 use fib_sync::memory::{MemoryBackend, MemoryHost, Plane};
 use fib_sync::netlink::{KernelAddresses, KernelBackend, KernelConfig, NexthopCompat, monitor};
@@ -139,6 +141,8 @@ fn open_kernel(model: &Model) -> Result<Opened, StartError> {
                 backends.push(Box::new(backend));
             }
             Backend::Xdp => backends.push(Box::new(XdpBackend::open(model.fib.xdp.config.clone())?)),
+            Backend::Dpdk => backends.push(Box::new(DpdkBackend::open(model.fib.dpdk.config.clone())?)),
+            Backend::Fpm => backends.push(Box::new(FpmBackend::new(model.fib.fpm.config.clone()))),
             Backend::Memory => backends.push(Box::new(MemoryBackend::new(Plane::new()))),
         }
     }
@@ -460,6 +464,8 @@ impl Running {
         let fib = &self.model.fib;
         let keeps = |handle: &BackendHandle| match handle.name() {
             "xdp" => fib.xdp.keep_on_exit,
+            "dpdk" => fib.dpdk.keep_on_exit,
+            "fpm" => fib.fpm.keep_on_exit,
             _ => fib.kernel.keep_on_exit,
         };
         let (kept, removed): (Vec<_>, Vec<_>) = self.backends.iter().cloned().partition(keeps);

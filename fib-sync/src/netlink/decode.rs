@@ -15,25 +15,25 @@ use crate::host::Link;
 
 /// One netlink message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
-    pub(super) kind: u16,
-    pub(super) flags: u16,
-    pub(super) seq: u32,
+pub(crate) struct Message<'a> {
+    pub(crate) kind: u16,
+    pub(crate) flags: u16,
+    pub(crate) seq: u32,
     /// Who caused it; 0 is the kernel itself.
-    pub(super) port: u32,
-    pub(super) payload: &'a [u8],
+    pub(crate) port: u32,
+    pub(crate) payload: &'a [u8],
 }
 
-pub(super) fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
 }
 
-pub(super) fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(octets: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*octets.get(at..)?.first_chunk()?))
 }
 
 /// The messages in `octets`, up to the first that does not fit.
-pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(crate) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = u32_at(octets, 0)? as usize;
         let message = Message {
@@ -49,7 +49,7 @@ pub(super) fn messages(mut octets: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The attributes in `octets`, up to the first that does not fit, without the flag bits in their kind.
-pub(super) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     const KIND: u16 = 0x3fff;
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(octets, 0)?);
@@ -64,7 +64,7 @@ fn number(value: &[u8]) -> Option<u32> {
     u32_at(value, 0)
 }
 
-pub(super) fn addr(value: &[u8]) -> Option<IpAddr> {
+pub(crate) fn addr(value: &[u8]) -> Option<IpAddr> {
     match value.len() {
         4 => Some(Ipv4Addr::from(*value.first_chunk::<4>()?).into()),
         16 => Some(Ipv6Addr::from(*value.first_chunk::<16>()?).into()),
@@ -85,21 +85,21 @@ fn net(addr: IpAddr, length: u8) -> Option<IpNet> {
 
 /// A route as the kernel says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) prefix: IpNet,
-    pub(super) table: u32,
-    pub(super) protocol: u8,
-    pub(super) kind: u8,
-    pub(super) metric: u32,
-    pub(super) cloned: bool,
-    pub(super) tos: u8,
-    pub(super) next_hop: Option<u32>,
+pub(crate) struct Route {
+    pub(crate) prefix: IpNet,
+    pub(crate) table: u32,
+    pub(crate) protocol: u8,
+    pub(crate) kind: u8,
+    pub(crate) metric: u32,
+    pub(crate) cloned: bool,
+    pub(crate) tos: u8,
+    pub(crate) next_hop: Option<u32>,
     /// Empty for a discard, and for a route on an object when the kernel does not spell it out.
-    pub(super) legs: SmallVec<[ResolvedLeg; 1]>,
+    pub(crate) legs: SmallVec<[ResolvedLeg; 1]>,
 }
 
 impl Route {
-    pub(super) fn discard(&self) -> Option<Discard> {
+    pub(crate) fn discard(&self) -> Option<Discard> {
         match self.kind {
             RTN_BLACKHOLE => Some(Discard::Blackhole),
             RTN_UNREACHABLE => Some(Discard::Unreachable),
@@ -108,13 +108,13 @@ impl Route {
         }
     }
 
-    pub(super) fn is_unicast(&self) -> bool {
+    pub(crate) fn is_unicast(&self) -> bool {
         self.kind == RTN_UNICAST
     }
 }
 
 /// Reads RTM_NEWROUTE or RTM_DELROUTE.
-pub(super) fn route(payload: &[u8]) -> Option<Route> {
+pub(crate) fn route(payload: &[u8]) -> Option<Route> {
     const CLONED: u32 = 0x200;
     let [family, length, _, tos, table, protocol, _, kind] = *payload.first_chunk()?;
     let flags = u32_at(payload, 8)?;
@@ -178,15 +178,15 @@ fn multipath(mut octets: &[u8]) -> SmallVec<[ResolvedLeg; 1]> {
 
 /// A next-hop object as the kernel says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NextHop {
-    pub(super) id: u32,
-    pub(super) family: u8,
-    pub(super) protocol: u8,
-    pub(super) body: Body,
+pub(crate) struct NextHop {
+    pub(crate) id: u32,
+    pub(crate) family: u8,
+    pub(crate) protocol: u8,
+    pub(crate) body: Body,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Leg {
         interface: IfIndex,
         gateway: Option<IpAddr>,
@@ -198,7 +198,7 @@ pub(super) enum Body {
 }
 
 /// Reads RTM_NEWNEXTHOP or RTM_DELNEXTHOP.
-pub(super) fn next_hop(payload: &[u8]) -> Option<NextHop> {
+pub(crate) fn next_hop(payload: &[u8]) -> Option<NextHop> {
     let [family, _, protocol, _] = *payload.first_chunk()?;
     let onlink = u32_at(payload, 4)? & u32::from(RTNH_F_ONLINK) != 0;
     let (mut id, mut interface, mut gateway, mut group, mut blackhole) = (0, None, None, None, false);
@@ -225,7 +225,7 @@ pub(super) fn next_hop(payload: &[u8]) -> Option<NextHop> {
 }
 
 /// Reads RTM_NEWLINK or RTM_DELLINK.
-pub(super) fn link(payload: &[u8]) -> Option<Link> {
+pub(crate) fn link(payload: &[u8]) -> Option<Link> {
     const IFLA_IFNAME: u16 = 3;
     const IFLA_MTU: u16 = 4;
     const UP: u32 = 1;
@@ -249,7 +249,7 @@ pub(super) fn link(payload: &[u8]) -> Option<Link> {
 }
 
 /// Reads RTM_NEWADDR or RTM_DELADDR.
-pub(super) fn address(payload: &[u8]) -> Option<(IfIndex, IpNet)> {
+pub(crate) fn address(payload: &[u8]) -> Option<(IfIndex, IpNet)> {
     let [_, length, _, _] = *payload.first_chunk()?;
     let index = IfIndex(u32_at(payload, 4)?);
     let (mut own, mut local) = (None, None);
@@ -265,13 +265,13 @@ pub(super) fn address(payload: &[u8]) -> Option<(IfIndex, IpNet)> {
 }
 
 /// The mark of whoever put the address of an RTM_NEWADDR on its link; 0 is nobody.
-pub(super) fn address_mark(payload: &[u8]) -> u8 {
+pub(crate) fn address_mark(payload: &[u8]) -> u8 {
     let mut all = payload.get(8..).into_iter().flat_map(attributes);
     all.find_map(|(kind, value)| if kind == IFA_PROTO { value.first().copied() } else { None }).unwrap_or(0)
 }
 
 /// How a route forwards, if it says so itself.
-pub(super) fn forwarding(route: &Route) -> Option<Forwarding> {
+pub(crate) fn forwarding(route: &Route) -> Option<Forwarding> {
     if let Some(discard) = route.discard() {
         return Some(Forwarding::Discard(discard));
     }

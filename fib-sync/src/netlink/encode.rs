@@ -12,65 +12,68 @@ use super::KernelConfig;
 use super::objects::LegKey;
 use super::socket::Socket;
 
-pub(super) const RTM_NEWLINK: u16 = 16;
-pub(super) const RTM_DELLINK: u16 = 17;
-pub(super) const RTM_GETLINK: u16 = 18;
-pub(super) const RTM_NEWADDR: u16 = 20;
-pub(super) const RTM_DELADDR: u16 = 21;
-pub(super) const RTM_GETADDR: u16 = 22;
-pub(super) const RTM_NEWROUTE: u16 = 24;
-pub(super) const RTM_DELROUTE: u16 = 25;
-pub(super) const RTM_GETROUTE: u16 = 26;
-pub(super) const RTM_NEWNEXTHOP: u16 = 104;
-pub(super) const RTM_DELNEXTHOP: u16 = 105;
-pub(super) const RTM_GETNEXTHOP: u16 = 106;
+pub(crate) const RTM_NEWLINK: u16 = 16;
+pub(crate) const RTM_DELLINK: u16 = 17;
+pub(crate) const RTM_GETLINK: u16 = 18;
+pub(crate) const RTM_NEWADDR: u16 = 20;
+pub(crate) const RTM_DELADDR: u16 = 21;
+pub(crate) const RTM_GETADDR: u16 = 22;
+pub(crate) const RTM_NEWROUTE: u16 = 24;
+pub(crate) const RTM_DELROUTE: u16 = 25;
+pub(crate) const RTM_GETROUTE: u16 = 26;
+pub(crate) const RTM_NEWNEXTHOP: u16 = 104;
+pub(crate) const RTM_DELNEXTHOP: u16 = 105;
+pub(crate) const RTM_GETNEXTHOP: u16 = 106;
 
-pub(super) const REQUEST: u16 = 1;
-pub(super) const ACK: u16 = 4;
-pub(super) const DUMP: u16 = 0x300;
+pub(crate) const REQUEST: u16 = 1;
+pub(crate) const ACK: u16 = 4;
+pub(crate) const DUMP: u16 = 0x300;
 const REPLACE: u16 = 0x100;
 const EXCLUSIVE: u16 = 0x200;
-pub(super) const CREATE: u16 = 0x400;
+pub(crate) const CREATE: u16 = 0x400;
 
-pub(super) const RTA_DST: u16 = 1;
-pub(super) const RTA_OIF: u16 = 4;
-pub(super) const RTA_GATEWAY: u16 = 5;
-pub(super) const RTA_PRIORITY: u16 = 6;
-pub(super) const RTA_MULTIPATH: u16 = 9;
-pub(super) const RTA_TABLE: u16 = 15;
-pub(super) const RTA_VIA: u16 = 18;
-pub(super) const RTA_NH_ID: u16 = 30;
+pub(crate) const RTA_DST: u16 = 1;
+pub(crate) const RTA_OIF: u16 = 4;
+pub(crate) const RTA_GATEWAY: u16 = 5;
+pub(crate) const RTA_PRIORITY: u16 = 6;
+pub(crate) const RTA_MULTIPATH: u16 = 9;
+pub(crate) const RTA_TABLE: u16 = 15;
+pub(crate) const RTA_VIA: u16 = 18;
+pub(crate) const RTA_NH_ID: u16 = 30;
 
-pub(super) const NHA_ID: u16 = 1;
-pub(super) const NHA_GROUP: u16 = 2;
-pub(super) const NHA_BLACKHOLE: u16 = 4;
-pub(super) const NHA_OIF: u16 = 5;
-pub(super) const NHA_GATEWAY: u16 = 6;
+pub(crate) const NHA_ID: u16 = 1;
+pub(crate) const NHA_GROUP: u16 = 2;
+pub(crate) const NHA_BLACKHOLE: u16 = 4;
+pub(crate) const NHA_OIF: u16 = 5;
+pub(crate) const NHA_GATEWAY: u16 = 6;
 
-pub(super) const IFA_ADDRESS: u16 = 1;
-pub(super) const IFA_LOCAL: u16 = 2;
+pub(crate) const IFA_ADDRESS: u16 = 1;
+pub(crate) const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 const IFA_F_NODAD: u32 = 2;
-pub(super) const IFA_PROTO: u16 = 11;
+pub(crate) const IFA_PROTO: u16 = 11;
 /// Marks the addresses that we put on links (Linux 5.18; older kernels take no notice).
-pub(super) const ADDRESS_MARK: u8 = 179;
+pub(crate) const ADDRESS_MARK: u8 = 179;
 
-pub(super) const AF_INET: u8 = 2;
-pub(super) const AF_INET6: u8 = 10;
+pub(crate) const AF_INET: u8 = 2;
+pub(crate) const AF_INET6: u8 = 10;
 
-pub(super) const RTN_UNICAST: u8 = 1;
-pub(super) const RTN_BLACKHOLE: u8 = 6;
-pub(super) const RTN_UNREACHABLE: u8 = 7;
-pub(super) const RTN_PROHIBIT: u8 = 8;
+pub(crate) const RTN_UNICAST: u8 = 1;
+pub(crate) const RTN_BLACKHOLE: u8 = 6;
+pub(crate) const RTN_UNREACHABLE: u8 = 7;
+pub(crate) const RTN_PROHIBIT: u8 = 8;
+
+pub(crate) const RTN_LOCAL: u8 = 2;
 
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
+const SCOPE_HOST: u8 = 254;
 const SCOPE_NOWHERE: u8 = 255;
 
-pub(super) const RTNH_F_ONLINK: u8 = 4;
+pub(crate) const RTNH_F_ONLINK: u8 = 4;
 
 /// The length of a netlink header.
-pub(super) const HEADER: usize = 16;
+pub(crate) const HEADER: usize = 16;
 
 /// Octets per send: the best on a full table; a megabyte is slower.
 const SEND_OCTETS: usize = 128 * 1024;
@@ -79,18 +82,20 @@ const LONGEST_OCTETS: usize = 4096;
 
 /// How a route is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target<'a> {
+pub(crate) enum Target<'a> {
     Remove,
     Object(u32),
     Legs(&'a [ResolvedLeg]),
     Discard(Discard),
+    /// To the host itself.
+    Local,
 }
 
-pub(super) fn family_of(addr: &IpAddr) -> u8 {
+pub(crate) fn family_of(addr: &IpAddr) -> u8 {
     if addr.is_ipv4() { AF_INET } else { AF_INET6 }
 }
 
-pub(super) fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize {
+pub(crate) fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize {
     let start = buf.len();
     buf.extend_from_slice(&0u32.to_ne_bytes());
     buf.extend_from_slice(&kind.to_ne_bytes());
@@ -100,19 +105,19 @@ pub(super) fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize
     start
 }
 
-pub(super) fn end(buf: &mut [u8], start: usize) {
+pub(crate) fn end(buf: &mut [u8], start: usize) {
     let length = (buf.len() - start) as u32;
     buf[start..start + 4].copy_from_slice(&length.to_ne_bytes());
 }
 
-pub(super) fn attribute(buf: &mut Vec<u8>, kind: u16, value: &[u8]) {
+pub(crate) fn attribute(buf: &mut Vec<u8>, kind: u16, value: &[u8]) {
     buf.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
     buf.extend_from_slice(&kind.to_ne_bytes());
     buf.extend_from_slice(value);
     buf.resize(buf.len().next_multiple_of(4), 0);
 }
 
-pub(super) fn attribute_addr(buf: &mut Vec<u8>, kind: u16, addr: IpAddr) {
+pub(crate) fn attribute_addr(buf: &mut Vec<u8>, kind: u16, addr: IpAddr) {
     match addr {
         IpAddr::V4(addr) => attribute(buf, kind, &addr.octets()),
         IpAddr::V6(addr) => attribute(buf, kind, &addr.octets()),
@@ -120,7 +125,7 @@ pub(super) fn attribute_addr(buf: &mut Vec<u8>, kind: u16, addr: IpAddr) {
 }
 
 /// One route of ours, written over what stands there with our metric, or removed if it is ours.
-pub(super) fn route(buf: &mut Vec<u8>, seq: u32, config: &KernelConfig, prefix: IpNet, target: Target<'_>) {
+pub(crate) fn route(buf: &mut Vec<u8>, seq: u32, config: &KernelConfig, prefix: IpNet, target: Target<'_>) {
     let (kind, flags) = match target {
         Target::Remove => (RTM_DELROUTE, REQUEST),
         _ => (RTM_NEWROUTE, REQUEST | CREATE | REPLACE),
@@ -135,6 +140,7 @@ pub(super) fn route(buf: &mut Vec<u8>, seq: u32, config: &KernelConfig, prefix: 
         Target::Discard(Discard::Blackhole) => (SCOPE_UNIVERSE, RTN_BLACKHOLE),
         Target::Discard(Discard::Unreachable) => (SCOPE_UNIVERSE, RTN_UNREACHABLE),
         Target::Discard(Discard::Prohibit) => (SCOPE_UNIVERSE, RTN_PROHIBIT),
+        Target::Local => (SCOPE_HOST, RTN_LOCAL),
     };
     let family = family_of(&prefix.addr());
     buf.extend_from_slice(&[family, prefix.prefix_len(), 0, 0, table, config.protocol, scope, kind, 0, 0, 0, 0]);
@@ -154,7 +160,7 @@ pub(super) fn route(buf: &mut Vec<u8>, seq: u32, config: &KernelConfig, prefix: 
             attribute(buf, RTA_OIF, &leg.interface.0.to_ne_bytes());
         }
         Target::Legs(legs) => multipath(buf, family, legs),
-        Target::Remove | Target::Discard(_) => {}
+        Target::Remove | Target::Discard(_) | Target::Local => {}
     }
     end(buf, start);
 }
@@ -203,7 +209,7 @@ fn next_hop_head(buf: &mut Vec<u8>, family: u8, protocol: u8, flags: u8) {
 }
 
 /// A next-hop object with one leg, created or replaced.
-pub(super) fn next_hop(buf: &mut Vec<u8>, seq: u32, protocol: u8, id: u32, leg: &LegKey) {
+pub(crate) fn next_hop(buf: &mut Vec<u8>, seq: u32, protocol: u8, id: u32, leg: &LegKey) {
     let start = begin(buf, RTM_NEWNEXTHOP, REQUEST | CREATE | REPLACE, seq);
     next_hop_head(buf, leg.family, protocol, if leg.onlink { RTNH_F_ONLINK } else { 0 });
     attribute(buf, NHA_ID, &id.to_ne_bytes());
@@ -215,7 +221,7 @@ pub(super) fn next_hop(buf: &mut Vec<u8>, seq: u32, protocol: u8, id: u32, leg: 
 }
 
 /// A group of next-hop objects with weights, created or replaced in one step.
-pub(super) fn group(buf: &mut Vec<u8>, seq: u32, protocol: u8, id: u32, members: &[(u32, u16)]) {
+pub(crate) fn group(buf: &mut Vec<u8>, seq: u32, protocol: u8, id: u32, members: &[(u32, u16)]) {
     let start = begin(buf, RTM_NEWNEXTHOP, REQUEST | CREATE | REPLACE, seq);
     next_hop_head(buf, 0, protocol, 0);
     attribute(buf, NHA_ID, &id.to_ne_bytes());
@@ -229,7 +235,7 @@ pub(super) fn group(buf: &mut Vec<u8>, seq: u32, protocol: u8, id: u32, members:
 }
 
 /// Removes a next-hop object; the kernel removes the routes on it.
-pub(super) fn remove_next_hop(buf: &mut Vec<u8>, seq: u32, id: u32) {
+pub(crate) fn remove_next_hop(buf: &mut Vec<u8>, seq: u32, id: u32) {
     let start = begin(buf, RTM_DELNEXTHOP, REQUEST, seq);
     next_hop_head(buf, 0, 0, 0);
     attribute(buf, NHA_ID, &id.to_ne_bytes());
@@ -237,14 +243,14 @@ pub(super) fn remove_next_hop(buf: &mut Vec<u8>, seq: u32, id: u32) {
 }
 
 /// Asks for all next-hop objects.
-pub(super) fn dump_next_hops(buf: &mut Vec<u8>, seq: u32) {
+pub(crate) fn dump_next_hops(buf: &mut Vec<u8>, seq: u32) {
     let start = begin(buf, RTM_GETNEXTHOP, REQUEST | DUMP, seq);
     next_hop_head(buf, 0, 0, 0);
     end(buf, start);
 }
 
 /// Asks for the routes of one family and table, and of one protocol unless 0.
-pub(super) fn dump_routes(buf: &mut Vec<u8>, seq: u32, family: u8, table: u32, protocol: u8) {
+pub(crate) fn dump_routes(buf: &mut Vec<u8>, seq: u32, family: u8, table: u32, protocol: u8) {
     let start = begin(buf, RTM_GETROUTE, REQUEST | DUMP, seq);
     buf.extend_from_slice(&[family, 0, 0, 0, 0, protocol, 0, 0, 0, 0, 0, 0]);
     attribute(buf, RTA_TABLE, &table.to_ne_bytes());
@@ -252,21 +258,21 @@ pub(super) fn dump_routes(buf: &mut Vec<u8>, seq: u32, family: u8, table: u32, p
 }
 
 /// Asks for all links.
-pub(super) fn dump_links(buf: &mut Vec<u8>, seq: u32) {
+pub(crate) fn dump_links(buf: &mut Vec<u8>, seq: u32) {
     let start = begin(buf, RTM_GETLINK, REQUEST | DUMP, seq);
     buf.extend_from_slice(&[0; 16]);
     end(buf, start);
 }
 
 /// Asks for all addresses of both families.
-pub(super) fn dump_addresses(buf: &mut Vec<u8>, seq: u32) {
+pub(crate) fn dump_addresses(buf: &mut Vec<u8>, seq: u32) {
     let start = begin(buf, RTM_GETADDR, REQUEST | DUMP, seq);
     buf.extend_from_slice(&[0; 8]);
     end(buf, start);
 }
 
 /// Asks for the link named `name`.
-pub(super) fn link_by_name(buf: &mut Vec<u8>, seq: u32, name: &str) {
+pub(crate) fn link_by_name(buf: &mut Vec<u8>, seq: u32, name: &str) {
     const IFLA_IFNAME: u16 = 3;
     let start = begin(buf, RTM_GETLINK, REQUEST, seq);
     buf.extend_from_slice(&[0; 16]);
@@ -277,7 +283,7 @@ pub(super) fn link_by_name(buf: &mut Vec<u8>, seq: u32, name: &str) {
 }
 
 /// Adds a host address to a link, or removes it.
-pub(super) fn address(buf: &mut Vec<u8>, seq: u32, add: bool, interface: IfIndex, addr: IpAddr) {
+pub(crate) fn address(buf: &mut Vec<u8>, seq: u32, add: bool, interface: IfIndex, addr: IpAddr) {
     let (kind, flags) = if add { (RTM_NEWADDR, REQUEST | CREATE | EXCLUSIVE) } else { (RTM_DELADDR, REQUEST) };
     let start = begin(buf, kind, flags, seq);
     let bits = if addr.is_ipv4() { 32 } else { 128 };

@@ -14,8 +14,8 @@ use super::encode::{self, CREATE, DUMP, REQUEST, RTM_DELLINK, RTM_NEWLINK};
 use super::socket::{Read, Socket};
 use crate::host::Link;
 
-const RTM_NEWNEIGH: u16 = 28;
-const RTM_DELNEIGH: u16 = 29;
+pub(crate) const RTM_NEWNEIGH: u16 = 28;
+pub(crate) const RTM_DELNEIGH: u16 = 29;
 const RTM_GETNEIGH: u16 = 30;
 
 const GROUP_LINK: u32 = 1;
@@ -117,9 +117,26 @@ impl Neighbors {
     }
 }
 
-fn dump_neighbors(buf: &mut Vec<u8>, seq: u32) {
+/// Asks for all neighbors.
+pub(crate) fn dump_neighbors(buf: &mut Vec<u8>, seq: u32) {
     let start = encode::begin(buf, RTM_GETNEIGH, REQUEST | DUMP, seq);
     buf.extend_from_slice(&[0; 12]);
+    encode::end(buf, start);
+}
+
+/// Says that `addr` is at `mac`, or nowhere: for data planes that take it so.
+pub(crate) fn encode_neighbor(buf: &mut Vec<u8>, seq: u32, interface: IfIndex, addr: IpAddr, mac: Option<[u8; 6]>) {
+    const NUD_REACHABLE: u16 = 2;
+    let (kind, flags) = if mac.is_some() { (RTM_NEWNEIGH, REQUEST | CREATE) } else { (RTM_DELNEIGH, REQUEST) };
+    let start = encode::begin(buf, kind, flags, seq);
+    buf.extend_from_slice(&[encode::family_of(&addr), 0, 0, 0]);
+    buf.extend_from_slice(&interface.0.to_ne_bytes());
+    buf.extend_from_slice(&NUD_REACHABLE.to_ne_bytes());
+    buf.extend_from_slice(&[0, 0]);
+    encode::attribute_addr(buf, NDA_DST, addr);
+    if let Some(mac) = mac {
+        encode::attribute(buf, NDA_LLADDR, &mac);
+    }
     encode::end(buf, start);
 }
 
@@ -147,7 +164,8 @@ fn link_mac(payload: &[u8]) -> Option<[u8; 6]> {
     decode::attributes(payload.get(16..)?).find(|(kind, _)| *kind == IFLA_ADDRESS).and_then(|(_, value)| mac(value))
 }
 
-fn neighbor(message: &Message<'_>) -> Option<Event> {
+/// Reads RTM_NEWNEIGH or RTM_DELNEIGH.
+pub(crate) fn neighbor(message: &Message<'_>) -> Option<Event> {
     let family = *message.payload.first()?;
     if family != encode::AF_INET && family != encode::AF_INET6 {
         return None;

@@ -28,12 +28,12 @@ pub(super) fn probe_id(protocol: u8) -> u32 {
 
 /// What distinguishes a leg object from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct LegKey {
-    pub(super) interface: IfIndex,
-    pub(super) gateway: Option<IpAddr>,
-    pub(super) onlink: bool,
+pub(crate) struct LegKey {
+    pub(crate) interface: IfIndex,
+    pub(crate) gateway: Option<IpAddr>,
+    pub(crate) onlink: bool,
     /// The gateway's family, or that of the routes if there is none.
-    pub(super) family: u8,
+    pub(crate) family: u8,
 }
 
 struct Leg {

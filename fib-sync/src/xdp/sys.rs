@@ -111,7 +111,7 @@ pub(super) fn lock(fd: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Waits until one of the two can be read, or for `timeout_ms`; true for each that can.
-pub(super) fn wait(first: i32, second: i32, timeout_ms: i32) -> io::Result<(bool, bool)> {
+pub(crate) fn wait(first: i32, second: i32, timeout_ms: i32) -> io::Result<(bool, bool)> {
     let mut fds = [first, second].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     // SAFETY: pointer and count describe the array.
     if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) } < 0 {

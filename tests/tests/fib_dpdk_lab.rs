@@ -1,0 +1,304 @@
+//! The daemon with a DPDK process as its data plane, in namespaces, with real traffic. The kernel of the router does not
+//! forward here (`ip_forward=0`) unless a test says so: whatever arrives went through the example router.
+//!
+//! Each port of the router is a pair of `net_af_packet` devices: one on the wire, one on the far end of a veth pair whose near end is the
+//! kernel's interface of that name. The kernel hears nothing of the wire itself.
+
+#![allow(clippy::disallowed_methods, reason = "real traffic takes real time")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhop_tests::fib::router::{built, eal};
+use anyhop_tests::lab::{Anyhop, Lab, Node, Process, lab, wait_for};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Left host, router, right host; the right one has two links to the router, for ECMP.
+struct Triangle {
+    agent: Option<Process>,
+    left: Node,
+    router: Node,
+    right: Node,
+    built: PathBuf,
+    // The last to go.
+    _lab: Lab,
+}
+
+const PORTS: [&str; 3] = ["l0", "r0", "r1"];
+
+fn triangle(test: &str) -> Option<Triangle> {
+    let mut lab = lab(test)?;
+    let built = built(test)?;
+    let [left, router, right] = ["left", "router", "right"].map(|name| lab.node(name));
+    lab.link((&left, "eth0", "10.1.0.2/24 fd01::2/64"), (&router, "wl0", ""));
+    lab.link((&right, "eth0", "10.2.0.2/24 fd02::2/64"), (&router, "wr0", ""));
+    lab.link((&right, "eth1", "10.3.0.2/24 fd03::2/64"), (&router, "wr1", ""));
+    for (n, port) in (1..).zip(PORTS) {
+        router.ip(&format!("link add {port} type veth peer name x{port}"));
+        for silent in [format!("w{port}"), format!("x{port}")] {
+            router.sysctl(&format!("net.ipv6.conf.{silent}.disable_ipv6"), "1");
+            router.ip(&format!("link set {silent} up arp off"));
+        }
+        router.sysctl(&format!("net.ipv6.conf.{port}.accept_dad"), "0");
+        router.ip(&format!("addr add 10.{n}.0.1/24 dev {port}"));
+        router.ip(&format!("addr add fd0{n}::1/64 dev {port}"));
+        router.ip(&format!("link set {port} up"));
+    }
+    // No half-done checksums and no frames larger than the wire's: a packet socket gives them as they are.
+    for (node, interface) in
+        [(&left, "eth0"), (&right, "eth0"), (&right, "eth1"), (&router, "l0"), (&router, "r0"), (&router, "r1")]
+    {
+        node.sh(&format!("ethtool -K {interface} tx off gro off >/dev/null"));
+    }
+    right.ip("addr add 192.0.2.1/24 dev lo");
+    right.ip("addr add 2001:db8::1/48 dev lo nodad");
+    left.ip("route add default via 10.1.0.1");
+    left.ip("-6 route add default via fd01::1");
+    right.ip("route add default via 10.2.0.1");
+    right.ip("-6 route add default via fd02::1");
+    for key in ["all", "default", "eth0", "eth1"] {
+        right.sysctl(&format!("net.ipv4.conf.{key}.rp_filter"), "0");
+    }
+    router.sysctl("net.ipv4.ip_forward", "0");
+    router.sysctl("net.ipv6.conf.all.forwarding", "0");
+    let mut triangle = Triangle { agent: None, left, router, right, built, _lab: lab };
+    triangle.start_agent("agent");
+    Some(triangle)
+}
+
+impl Triangle {
+    fn socket(&self) -> PathBuf {
+        self.router.path("dpdk.sock")
+    }
+
+    /// Starts the router's data plane, empty.
+    fn start_agent(&mut self, name: &str) {
+        let mut command = self.router.command(self.built.join("anyhop-dpdk"));
+        command.args(eal(384));
+        for (n, port) in PORTS.iter().enumerate() {
+            command.args(["--vdev", &format!("net_af_packet{},iface=w{port}", 2 * n)]);
+            command.args(["--vdev", &format!("net_af_packet{},iface=x{port}", 2 * n + 1)]);
+        }
+        command.arg("--").arg("--socket").arg(self.socket());
+        for (n, port) in PORTS.iter().enumerate() {
+            command.args(["--port", &format!("{},host={},link={port}", 2 * n, 2 * n + 1)]);
+        }
+        let room = "--idle 100 --routes4 20000 --routes6 20000 --groups4 256 --groups6 2048 --next-hops 1024 --neighbors 256";
+        command.args(room.split(' '));
+        let mut agent = self.router.spawn(name, &mut command);
+        wait_for("the agent to listen", || {
+            assert!(agent.is_running(), "the agent has ended:\n{}", agent.log());
+            if agent.log().contains("listening at") { Ok(()) } else { Err(agent.log()) }
+        });
+        self.agent = Some(agent);
+    }
+
+    fn config(&self, more: &str) -> String {
+        format!(
+            "[node]\nasn = 64500\nrouter_id = \"10.1.0.1\"\n[fib]\nbackends = [\"kernel\", \"dpdk\"]\n\
+             [fib.dpdk]\nsocket = \"{}\"\n{more}",
+            self.socket().display()
+        )
+    }
+
+    /// Starts the daemon, and waits until the data plane holds all that it should.
+    fn start(&self, name: &str, more: &str) -> Anyhop {
+        let anyhop = Anyhop::start_named(&self.router, name, &self.config(more));
+        settled(&anyhop);
+        anyhop
+    }
+
+    /// The first packets to a host whose address is not known yet are the kernel's, which drops them here.
+    fn acquaint(&self) {
+        for (node, to) in [
+            (&self.left, ["10.1.0.1", "fd01::1"].as_slice()),
+            (&self.right, &["10.2.0.1", "fd02::1", "10.3.0.1", "fd03::1"]),
+        ] {
+            for to in to {
+                wait_for("the router to answer", || {
+                    if node.succeeds(&format!("ping -c 1 -W 1 {to}")) { Ok(()) } else { Err((*to).to_owned()) }
+                });
+            }
+        }
+    }
+}
+
+fn settled(anyhop: &Anyhop) {
+    wait_for("the DPDK data plane to hold what it should", || {
+        let dpdk = dpdk(anyhop);
+        let number = |key: &str| dpdk[key].as_u64().unwrap_or(0);
+        let whole = number("desired") >= 6 && number("installed") == number("desired");
+        if whole { Ok(()) } else { Err(dpdk.to_string()) }
+    });
+}
+
+/// What `anyhop show fib` says of the data plane.
+fn dpdk(anyhop: &Anyhop) -> Value {
+    let said = anyhop.ask(&["show", "fib"]);
+    let backends = said["backends"].as_array().expect("data planes");
+    backends.iter().find(|backend| backend["name"] == "dpdk").expect("dpdk").clone()
+}
+
+fn counted(anyhop: &Anyhop, reason: &str) -> u64 {
+    dpdk(anyhop)["counters"][reason].as_u64().unwrap_or_else(|| panic!("no {reason}: {}", dpdk(anyhop)))
+}
+
+fn reaches(from: &Node, to: &str) {
+    wait_for("a ping to pass", || {
+        let output = from.command("ping").args(["-c", "2", "-i", "0.1", "-W", "1", to]).output().expect("ping");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return Err(said);
+        }
+        assert!(said.contains("ttl=63"), "one router lies between: {said}");
+        Ok(())
+    });
+}
+
+const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\"]\n\
+                       [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\"]\n";
+
+#[test]
+fn dpdk_forwards_pings_and_tcp_for_the_daemon() {
+    let Some(lab) = triangle("dpdk_forwards_pings_and_tcp_for_the_daemon") else { return };
+    let anyhop = lab.start("anyhop", TARGETS);
+    let names: Vec<Value> = dpdk(&anyhop)["ports"].as_array().expect("ports").iter().map(|port| port["name"].clone()).collect();
+    assert_eq!(names, PORTS);
+    lab.acquaint();
+    let before = (counted(&anyhop, "forwarded-ipv4"), counted(&anyhop, "forwarded-ipv6"));
+    for to in ["10.2.0.2", "192.0.2.1", "fd02::2", "2001:db8::1"] {
+        reaches(&lab.left, to);
+    }
+    for to in ["10.1.0.2", "fd01::2"] {
+        reaches(&lab.right, to);
+    }
+    // A megabyte by TCP arrives as it was sent.
+    let server = "import socket,hashlib\ns=socket.socket();s.setsockopt(1,2,1);s.bind(('192.0.2.1',7777));s.listen()\n\
+                  print('ready',flush=True)\nc,_=s.accept();d=b''\n\
+                  while True:\n  b=c.recv(65536)\n  if not b: break\n  d+=b\nprint(len(d),hashlib.sha256(d).hexdigest(),flush=True)\n";
+    let client = "import socket,hashlib,random\nd=random.Random(7).randbytes(1000000)\ns=socket.socket()\n\
+                  s.settimeout(20);s.connect(('192.0.2.1',7777));s.sendall(d);s.close();print(len(d),hashlib.sha256(d).hexdigest())\n";
+    let mut receiving = lab.right.spawn("tcp", lab.right.command("python3").args(["-c", server]));
+    wait_for("the server", || if receiving.log().contains("ready") { Ok(()) } else { Err(receiving.log()) });
+    let output = lab.left.command("python3").args(["-c", client]).output().expect("python");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(receiving.wait(Duration::from_secs(30)).success());
+    let sent = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert_eq!(receiving.log().lines().last(), Some(sent.as_str()));
+    assert!(counted(&anyhop, "forwarded-ipv4") > before.0 + 700, "a megabyte in frames of 1,500 octets");
+    assert!(counted(&anyhop, "forwarded-ipv6") >= before.1 + 8);
+    // The router's own address is the kernel's.
+    lab.left.sh("ping -c 3 -i 0.1 10.2.0.1");
+}
+
+#[test]
+fn what_the_dpdk_router_may_not_do_the_kernel_does() {
+    let Some(lab) = triangle("what_the_dpdk_router_may_not_do_the_kernel_does") else { return };
+    lab.router.forward();
+    let nowhere = "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"10.2.0.77\"]\n\
+                   [[static]]\nprefix = \"203.0.113.0/24\"\nblackhole = true\n";
+    let anyhop = lab.start("anyhop", &format!("{TARGETS}{nowhere}"));
+    lab.acquaint();
+    reaches(&lab.left, "192.0.2.1");
+    reaches(&lab.left, "2001:db8::1");
+    let says = |arguments: &str| {
+        let output = lab.left.sh(&format!("ping -c 2 -i 0.2 -W 1 {arguments} 2>&1 || true"));
+        output.to_lowercase()
+    };
+    let rises = |reason: &str, what: &mut dyn FnMut()| {
+        let before = counted(&anyhop, reason);
+        what();
+        let after = counted(&anyhop, reason);
+        assert!(after > before, "{reason}: {before} -> {after}");
+    };
+    // RFC 1812 section 5.3.1, RFC 4443 section 3.3.
+    rises("ttl", &mut || assert!(says("-t 1 192.0.2.1").contains("time to live exceeded")));
+    rises("ttl", &mut || assert!(says("-t 1 2001:db8::1").contains("time exceeded: hop limit")));
+    // Options are the host's; a fragment goes like any packet.
+    rises("to-host", &mut || assert!(says("-R 192.0.2.1").contains(" 0% packet loss")));
+    rises("forwarded-ipv4", &mut || assert!(says("-M dont -s 3000 192.0.2.1").contains(" 0% packet loss")));
+    rises("blackhole", &mut || assert!(says("203.0.113.1").contains("100% packet loss")));
+    rises("no-route", &mut || assert!(says("100.64.0.1").contains("unreachable")));
+    // A gateway that is not there: the kernel asks, and tells the sender in the end.
+    rises("unresolved", &mut || {
+        let said = lab.left.sh("ping -c 5 -W 2 198.51.100.1 2>&1 || true");
+        assert!(said.contains("Destination Host Unreachable"), "{said}");
+    });
+}
+
+#[test]
+fn flows_spread_over_equal_ways_through_dpdk_and_move_when_one_is_withdrawn() {
+    let test = "flows_spread_over_equal_ways_through_dpdk_and_move_when_one_is_withdrawn";
+    let Some(lab) = triangle(test) else { return };
+    let anyhop = lab.start("anyhop", "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\", \"10.3.0.2\"]\n");
+    lab.acquaint();
+    let came = || {
+        ["eth0", "eth1"].map(|port| -> u64 {
+            let text = lab.right.ip(&format!("-s -j link show {port}"));
+            let json: Value = serde_json::from_str(&text).expect("JSON");
+            json[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
+        })
+    };
+    let spray = || {
+        let script = "import socket\nfor p in range(600):\n  s=socket.socket(socket.AF_INET,2);s.bind(('',20000+p))\n  \
+                      [s.sendto(b'x'*64,('192.0.2.1',9)) for _ in range(2)]\n  s.close()\n";
+        assert!(lab.left.command("python3").args(["-c", script]).status().expect("python").success());
+    };
+    let before = came();
+    spray();
+    wait_for("1,200 packets by both ways", || {
+        let [first, second] = [came()[0] - before[0], came()[1] - before[1]];
+        let even = first >= 400 && second >= 400 && first + second >= 1200;
+        if even { Ok(()) } else { Err(format!("{first} by one way and {second} by the other")) }
+    });
+    // The link of one way falls: every flow takes the other.
+    lab.router.ip("link set r0 down");
+    wait_for("all flows by r1", || {
+        let before = came()[1];
+        spray();
+        std::thread::sleep(Duration::from_millis(200));
+        let got = came()[1] - before;
+        if got >= 1200 { Ok(()) } else { Err(format!("{got} of 1,200")) }
+    });
+    drop(anyhop);
+}
+
+#[test]
+fn neither_the_death_of_the_daemon_nor_of_the_agent_is_the_end() {
+    let Some(mut lab) = triangle("neither_the_death_of_the_daemon_nor_of_the_agent_is_the_end") else { return };
+    let mut anyhop = lab.start("anyhop", TARGETS);
+    lab.acquaint();
+    reaches(&lab.left, "192.0.2.1");
+    let script = "exec ping -i 0.005 -c 4000 -q 192.0.2.1";
+    let mut ping = lab.left.spawn("ping", lab.left.command("sh").args(["-c", script]));
+    let forwarded = counted(&anyhop, "forwarded-ipv4");
+    std::thread::sleep(Duration::from_secs(1));
+    anyhop.process.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(ping.is_running());
+    let mut next = lab.start("next", TARGETS);
+    std::thread::sleep(Duration::from_secs(1));
+    ping.signal(Signal::SIGINT);
+    ping.wait(Duration::from_secs(30));
+    let log = ping.log();
+    assert!(log.contains(" 0% packet loss"), "{log}");
+    assert!(counted(&next, "forwarded-ipv4") > forwarded + 400);
+    let view = dpdk(&next);
+    assert!(view["adopted"].as_u64().is_some_and(|adopted| adopted >= 6), "what stood there was adopted: {view}");
+    // The agent dies and comes back empty; the daemon notices and tells it everything.
+    lab.agent.as_mut().expect("the agent").kill();
+    assert!(!lab.left.succeeds("ping -c 1 -W 1 192.0.2.1"), "nobody forwards");
+    lab.start_agent("agent-again");
+    wait_for("the daemon to fill the new agent", || {
+        if lab.left.succeeds("ping -c 1 -W 1 192.0.2.1") { Ok(()) } else { Err(dpdk(&next).to_string()) }
+    });
+    settled(&next);
+    for to in ["192.0.2.1", "2001:db8::1", "10.2.0.2"] {
+        reaches(&lab.left, to);
+    }
+    // A clean stop leaves the agent without routes.
+    next.process.signal(Signal::SIGTERM);
+    assert!(next.process.wait(Duration::from_secs(20)).success());
+    assert!(!lab.left.succeeds("ping -c 1 -W 1 192.0.2.1"));
+}
