@@ -477,7 +477,7 @@ static void take(struct anyhop *agent, struct client *client)
 		memcpy(&head, client->in + at, sizeof(head));
 		uint32_t length = ntohs(head.length);
 		if (head.version != ANYHOP_FPM_VERSION || length < sizeof(head)) {
-			LOG(ERR, "no frame: version %u, length %u; the connection is closed\n", head.version, length);
+			LOG(WARNING, "no frame: version %u, length %u; the connection is closed\n", head.version, length);
 			client->broken = true;
 			return;
 		}
@@ -487,7 +487,7 @@ static void take(struct anyhop *agent, struct client *client)
 		uint32_t octets = length - (uint32_t)sizeof(head);
 		if (head.kind == ANYHOP_FPM_NETLINK) {
 			if (!on_netlink(agent, client, content, octets)) {
-				LOG(ERR, "a netlink message that is not as long as it says; the connection is closed\n");
+				LOG(WARNING, "a netlink message that is not as long as it says; the connection is closed\n");
 				client->broken = true;
 				return;
 			}
@@ -611,6 +611,8 @@ struct anyhop *anyhop_create(const struct anyhop_config *config)
 		rte_errno = -error;
 		return NULL;
 	}
+	if (!agent->account_known)
+		LOG(WARNING, "this version of rte_fib is not known: its account of groups is left alone\n");
 	return agent;
 }
 

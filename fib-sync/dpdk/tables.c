@@ -10,6 +10,10 @@
  * change that makes 256 neighbors equal, frees at all. With longer routes beneath, it is done piece by piece, and pieces may
  * free and take.
  *
+ * Its account of reserved groups is wrong in 22.11: every removal of a longer IPv6 route, and every IPv4 one that has the next hop
+ * of the route around it, leaves it off by one or more, until it refuses everything. Groups themselves are counted
+ * rightly, so the account is set back before each write - if it is where we think it is, which is tried out at the start.
+ *
  * The default route is no route to rte_fib but what its "no route" means (number 1 or 2): rte_fib 22.11 gets /0 wrong when
  * there is nothing beneath it. */
 #include "tables.h"
@@ -411,6 +415,31 @@ static void count_routes(struct anyhop *agent, uint32_t number, int by)
 		agent->objects[number].routes += by;
 }
 
+/* The head of what rte_fib_get_dp() and rte_fib6_get_dp() point to, in all versions so far. */
+struct account {
+	uint32_t groups;
+	uint32_t reserved;
+};
+
+static bool account_is_known(struct anyhop *agent)
+{
+	static const uint8_t addr[16] = { 0x20, 0x01, 0x0d, 0xb8 };
+	const struct account *four = rte_fib_get_dp(agent->view.fib4), *six = rte_fib6_get_dp(agent->view.fib6);
+	bool known = four->groups == RTE_ALIGN_CEIL(agent->config.groups4, 64u) && four->reserved == 0 &&
+		     six->groups == agent->config.groups6 && six->reserved == 0;
+	known = rte_fib_add(agent->view.fib4, 0x64000000, 25, NUMBER_LOCAL) == 0 && known && four->reserved == 1;
+	known = rte_fib6_add(agent->view.fib6, addr, 48, NUMBER_LOCAL) == 0 && known && six->reserved == 3;
+	rte_fib_delete(agent->view.fib4, 0x64000000, 25);
+	rte_fib6_delete(agent->view.fib6, addr, 48);
+	return known;
+}
+
+static void set_back(struct anyhop *agent, int six)
+{
+	if (agent->account_known)
+		((struct account *)(six ? rte_fib6_get_dp(agent->view.fib6) : rte_fib_get_dp(agent->view.fib4)))->reserved = 0;
+}
+
 static int write_fib(struct anyhop *agent, const struct prefix *prefix, uint32_t number)
 {
 	int kind = judge(agent, prefix, number);
@@ -419,6 +448,7 @@ static int write_fib(struct anyhop *agent, const struct prefix *prefix, uint32_t
 		park(agent);
 	else if (kind & TAKES)
 		settle(agent);
+	set_back(agent, prefix->six);
 	if (prefix->six)
 		error = number != 0 ? rte_fib6_add(agent->view.fib6, prefix->addr, prefix->length, number) :
 				      rte_fib6_delete(agent->view.fib6, prefix->addr, prefix->length);
@@ -623,6 +653,7 @@ int tables_create(struct anyhop *agent)
 	view->fib6 = view->fib4 == NULL ? NULL : rte_fib6_create("anyhop6", config->numa, &six);
 	if (view->fib6 == NULL)
 		return rte_errno != 0 ? -rte_errno : -ENOMEM;
+	agent->account_known = account_is_known(agent);
 	agent->families[0].most = config->routes4;
 	agent->families[1].most = config->routes6;
 	agent->objects_end = NUMBER_FIRST;

@@ -72,6 +72,7 @@ struct anyhop {
 
 	bool freed; /* something that readers may still look at was freed after `token` was taken up */
 	uint64_t token;
+	bool account_known; /* rte_fib's account of its groups can be set right */
 
 	uint32_t ports_len;
 	struct { uint32_t ifindex; uint16_t port; } ports[ANYHOP_PORTS_MAX];

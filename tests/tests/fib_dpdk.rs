@@ -133,9 +133,9 @@ fn a_full_agent_refuses_what_has_no_room_and_keeps_the_rest() {
         assert!(refused.iter().all(|one| matches!(one, Refusal::Route(_, FibFault::CapacityExceeded))), "{refused:?}");
         assert_eq!(held(&mut backend).len(), 100);
         // Groups of entries: each of these takes three, of 64.
-        let deep: Vec<FibRoute> = (0..40).map(|n| route(&format!("2001:db8:{n:x}::/48"), 2)).collect();
+        let deep: Vec<FibRoute> = (0..40).map(|n| route(&format!("2001:{n:x}::/48"), 2)).collect();
         let refused = apply(&mut backend, &[], &deep);
-        assert!(!refused.is_empty() && refused.len() < 40, "{}", refused.len());
+        assert_eq!(refused.len(), 40 - 64 / 3);
         assert!(refused.iter().all(|one| matches!(one, Refusal::Route(_, FibFault::CapacityExceeded))), "{refused:?}");
         assert_eq!(held(&mut backend).len(), 100 + 40 - refused.len());
         // Next hops: two more objects, not three.
@@ -143,7 +143,15 @@ fn a_full_agent_refuses_what_has_no_room_and_keeps_the_rest() {
         assert_eq!(refused, [Refusal::NextHop(NextHopId(5), FibFault::CapacityExceeded)]);
         let refused = apply(&mut backend, &[], &[route("100.64.0.0/24", 5)]);
         assert_eq!(refused, [Refusal::Route(net("100.64.0.0/24"), FibFault::CapacityExceeded)]);
-        // Room comes back.
+        // What goes makes room, however often: rte_fib's own account of its groups would be full after a few rounds.
+        for round in 0..100 {
+            let turn: Vec<FibRoute> = (0..10).map(|n| route(&format!("3000:{:x}::/48", round * 16 + n), 2)).collect();
+            let all: Vec<FibRoute> = turn.iter().map(|route| FibRoute { next_hop: None, ..*route }).collect();
+            let before: Vec<FibRoute> = deep.iter().map(|route| FibRoute { next_hop: None, ..*route }).collect();
+            apply(&mut backend, &[], &before);
+            assert_eq!(apply(&mut backend, &[], &turn), [], "round {round}");
+            apply(&mut backend, &[], &all);
+        }
         apply(&mut backend, &[], &[gone("100.64.1.0/24")]);
         assert_eq!(apply(&mut backend, &[], &[route("100.64.140.0/24", 1)]), []);
     });
@@ -253,10 +261,12 @@ fn peer(socket: &Path) -> nix::unistd::Pid {
 fn readers_meet_no_half_written_state_and_hostile_octets_no_crash() {
     let Some(built) = built("readers_meet_no_half_written_state_and_hostile_octets_no_crash") else { return };
     let mut churn = Command::new(built.join("churn"));
-    let output = churn.args(eal(1024)).args(["-l", "0,1", "--log-level", "anyhop:8"]).output();
-    let output = output.expect("the test program of the agent");
+    let mut eal = eal(1024);
+    // A reader beside the writer.
+    *eal.last_mut().expect("lcores") = "0,1".into();
+    let output = churn.args(eal).output().expect("the test program of the agent");
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    if said.contains("needs two lcores") {
+    if said.contains("needs two lcores") || said.contains("lcore 1 unavailable") {
         eprintln!("\n*** skipped: a reader beside a writer needs two processors ***\n");
         return;
     }

@@ -68,7 +68,8 @@ impl FpmBackend {
     }
 
     fn connect(&mut self) -> Result<(), BackendError> {
-        if self.stream.is_none() {
+        if self.stream.as_ref().is_none_or(Stream::is_over) {
+            self.buf.clear();
             let opened = Stream::open(&self.config.address, self.config.patience, self.ended.clone());
             let stream = opened.map_err(|error| self.lost(error))?;
             tracing::info!(address = %self.config.address, "FPM receiver connected");

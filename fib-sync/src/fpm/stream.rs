@@ -82,6 +82,8 @@ pub(super) struct Stream {
     patience: Duration,
     /// It is we who close.
     closing: Arc<AtomicBool>,
+    /// The other side has closed.
+    over: Arc<AtomicBool>,
 }
 
 #[allow(clippy::disallowed_methods)] // A connection lives in real time.
@@ -96,7 +98,8 @@ impl Stream {
         let socket = Socket::connect(address, patience)?;
         let mut watched = socket.try_clone()?;
         let closing = Arc::new(AtomicBool::new(false));
-        let (ours, begun) = (Arc::clone(&closing), now());
+        let over = Arc::new(AtomicBool::new(false));
+        let (ours, theirs, begun) = (Arc::clone(&closing), Arc::clone(&over), now());
         std::thread::Builder::new().name("fib-fpm-watch".into()).spawn(move || {
             let mut sink = [0; 4096];
             loop {
@@ -106,6 +109,7 @@ impl Stream {
                     Ok(_) | Err(_) => {}
                 }
             }
+            theirs.store(true, Ordering::Release);
             if let Some(ended) = ended
                 && !ours.load(Ordering::Acquire)
             {
@@ -113,7 +117,12 @@ impl Stream {
                 ended();
             }
         })?;
-        Ok(Self { socket, patience, closing })
+        Ok(Self { socket, patience, closing, over })
+    }
+
+    /// True if the other side has closed.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     /// Writes all, waiting for the receiver as long as it goes on reading.

@@ -59,7 +59,7 @@ pub fn built(test: &str) -> Option<PathBuf> {
 /// Arguments for DPDK's environment without hugepages, devices and traces in the file system; `megabytes` of memory.
 #[must_use]
 pub fn eal(megabytes: u32) -> Vec<String> {
-    let words = format!("--no-huge -m {megabytes} --no-pci --no-shconf --no-telemetry -l 0 --log-level anyhop:error");
+    let words = format!("--no-huge -m {megabytes} --no-pci --no-shconf --no-telemetry --log-level anyhop:error -l 0");
     words.split(' ').map(str::to_owned).collect()
 }
 
