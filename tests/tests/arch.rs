@@ -118,6 +118,9 @@ fn machines_have_no_runtime_no_sockets_and_no_clock() {
         "fib-sync/src/xdp/area.rs",
         "fib-sync/src/xdp/backend.rs",
         "fib-sync/src/netlink/",
+        // Connections to processes that forward.
+        "fib-sync/src/dpdk/",
+        "fib-sync/src/fpm/",
         "fib-sync/src/thread",
         // The stream of host events, and the host in memory that feeds it.
         "fib-sync/src/host/events.rs",
