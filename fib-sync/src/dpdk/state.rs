@@ -179,8 +179,8 @@ impl State {
         self.new_legs |= !objects.is_empty();
         let mut writes = self.writes(routes, refused);
         // What covers others first, and last when it goes: the agent's tables then change entry by entry. New ways before old ones
-        // are taken away.
-        writes.sort_unstable_by(|a, b| {
+        // are taken away. A prefix may stand twice, for its object's sake and for its own: the last word stays the last.
+        writes.sort_by(|a, b| {
             let gone = |write: &Write| write.what == What::Remove;
             gone(a).cmp(&gone(b)).then_with(|| if gone(a) { b.prefix.cmp(&a.prefix) } else { a.prefix.cmp(&b.prefix) })
         });
