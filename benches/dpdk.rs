@@ -117,7 +117,8 @@ fn write(path: &Path, prefixes: &[&IpNet]) {
 }
 
 fn eal(megabytes: u32) -> Vec<String> {
-    let words = format!("--no-huge -m {megabytes} --no-pci --no-shconf --no-telemetry --log-level anyhop:error -l 0 --");
+    let words =
+        format!("--no-huge -m {megabytes} --no-pci --no-shconf --no-telemetry --log-level anyhop:error -l 0 --");
     words.split(' ').map(str::to_owned).collect()
 }
 
@@ -189,9 +190,7 @@ fn rib(prefixes: &[IpNet]) -> Rib {
     let connected = route(Protocol::Connected, NextHop::Interface(IfIndex(1)));
     links.add("10.0.0.0/16".parse().expect("a prefix"), connected.clone());
     links.add("fd00::/64".parse().expect("a prefix"), connected);
-    for input in
-        [Input::Interface { index: IfIndex(1), up: true }, Input::Routes(links), ways("10.0.0.2", "fd00::2")]
-    {
+    for input in [Input::Interface { index: IfIndex(1), up: true }, Input::Routes(links), ways("10.0.0.2", "fd00::2")] {
         handle(&mut rib, input);
     }
     for (n, prefixes) in (0u32..).zip(prefixes.chunks(BATCH)) {
@@ -368,7 +367,12 @@ fn main() {
         println!("IPv{name}: bare rte_fib add, random order    {:>8.0} k/s   ({lost:.0} refused)", rate(add));
         println!("IPv{name}: bare rte_fib add, by address      {:>8.0} k/s", rate(ordered));
         println!("IPv{name}: the agent's tables, random order  {:>8.0} k/s", rate(best[&format!("tables-add{name}")]));
-        println!("IPv{name}: from a loaded RIB, acknowledged   {:>8.0} k/s   {:.2} x bare, {:.2} x bare by address", rate(load), add / load, ordered / load);
+        println!(
+            "IPv{name}: from a loaded RIB, acknowledged   {:>8.0} k/s   {:.2} x bare, {:.2} x bare by address",
+            rate(load),
+            add / load,
+            ordered / load
+        );
         println!("IPv{name}: new process, unchanged table      {:>8.2} s", restart);
         println!("IPv{name}: next hop of all routes, RIB and back {:>6.0} us", failover * 1e6);
         // A bare table that refuses much of the set is no measure.

@@ -16,7 +16,8 @@ use toml::de::DeTable;
 use super::error::Problem;
 use super::file;
 use super::model::{
-    ApiListen, Backend, BgpModel, DpdkModel, FibModel, FpmModel, KernelModel, LogFormat, LogModel, Model, NodeModel, XdpModel,
+    ApiListen, Backend, BgpModel, DpdkModel, FibModel, FpmModel, KernelModel, LogFormat, LogModel, Model, NodeModel,
+    XdpModel,
 };
 use super::read::{Number, Once, Sink, Table};
 use super::{neighbors, ospf, policies, routes, services};
@@ -472,7 +473,8 @@ fn dpdk_model(table: &Table<'_>) -> DpdkModel {
     // Whoever names the socket runs the agent; else the bundled one is ours to start.
     if table.has("socket") {
         for key in ["eal", "agent", "args"].into_iter().filter(|key| table.has(key)) {
-            let message = "is for the bundled agent, which is started only where no socket is named; leave one of the two out";
+            let message =
+                "is for the bundled agent, which is started only where no socket is named; leave one of the two out";
             table.wrong(table.span_of(key), key, message);
         }
     } else {

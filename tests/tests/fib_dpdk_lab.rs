@@ -84,7 +84,8 @@ impl Triangle {
         for (n, port) in PORTS.iter().enumerate() {
             command.args(["--port", &format!("{},host={},link={port}", 2 * n, 2 * n + 1)]);
         }
-        let room = "--idle 100 --routes4 20000 --routes6 20000 --groups4 256 --groups6 2048 --next-hops 1024 --neighbors 256";
+        let room =
+            "--idle 100 --routes4 20000 --routes6 20000 --groups4 256 --groups6 2048 --next-hops 1024 --neighbors 256";
         command.args(room.split(' '));
         let mut agent = self.router.spawn(name, &mut command);
         wait_for("the agent to listen", || {
@@ -163,7 +164,8 @@ const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\
 fn dpdk_forwards_pings_and_tcp_for_the_daemon() {
     let Some(lab) = triangle("dpdk_forwards_pings_and_tcp_for_the_daemon") else { return };
     let anyhop = lab.start("anyhop", TARGETS);
-    let names: Vec<Value> = dpdk(&anyhop)["ports"].as_array().expect("ports").iter().map(|port| port["name"].clone()).collect();
+    let names: Vec<Value> =
+        dpdk(&anyhop)["ports"].as_array().expect("ports").iter().map(|port| port["name"].clone()).collect();
     assert_eq!(names, PORTS);
     lab.acquaint();
     let before = (counted(&anyhop, "forwarded-ipv4"), counted(&anyhop, "forwarded-ipv6"));

@@ -95,8 +95,7 @@ fn the_listener_s_table_is_what_was_told() {
         run.delta(objects, routes, true);
         run.work();
         run.nothing_failed();
-        let expected: BTreeMap<IpNet, Said> =
-            prefixes.into_iter().map(net).zip(meanings.iter().map(said)).collect();
+        let expected: BTreeMap<IpNet, Said> = prefixes.into_iter().map(net).zip(meanings.iter().map(said)).collect();
         wait_for("the table", || (listener.heard().table() == expected).then_some(()));
         assert_eq!(listener.heard().on_objects(), if groups { 2 } else { 0 });
         // A next hop fails: one message, or one per route.
@@ -113,8 +112,9 @@ fn the_listener_s_table_is_what_was_told() {
 fn who_connects_anew_is_told_everything() {
     let (listener, config) = tcp(true);
     let (tell, told) = mpsc::channel();
-    let plane = thread::spawn(Box::new(FpmBackend::new(config)), BackendId(0), move |progress| drop(tell.send(progress)))
-        .expect("a thread");
+    let plane =
+        thread::spawn(Box::new(FpmBackend::new(config)), BackendId(0), move |progress| drop(tell.send(progress)))
+            .expect("a thread");
     let delta = FibDelta {
         next_hops: vec![object(1, ground().both_v4())],
         routes: many(3000, 1),
@@ -137,9 +137,11 @@ fn a_receiver_that_does_not_read_costs_nobody_else_anything() {
     let (listener, mut config) = tcp(true);
     config.patience = Duration::from_millis(300);
     let (tell, told) = mpsc::channel();
-    let plane = thread::spawn(Box::new(FpmBackend::new(config)), BackendId(0), move |progress| drop(tell.send(progress)))
-        .expect("a thread");
-    let first = FibDelta { next_hops: vec![object(1, ground().v4(0))], walk_done: true, through: 1, ..FibDelta::default() };
+    let plane =
+        thread::spawn(Box::new(FpmBackend::new(config)), BackendId(0), move |progress| drop(tell.send(progress)))
+            .expect("a thread");
+    let first =
+        FibDelta { next_hops: vec![object(1, ground().v4(0))], walk_done: true, through: 1, ..FibDelta::default() };
     assert!(plane.offer(first).is_ok());
     told.recv_timeout(Duration::from_secs(10)).expect("an answer");
     wait_for("the connection", || (listener.heard().connections == 1).then_some(()));

@@ -285,9 +285,8 @@ impl State {
         }
     }
 
-    pub(super) fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError> {
-        self.connect()?;
-        let mut objects: Vec<NextHop> = Vec::new();
+    fn read_objects(&mut self) -> Result<Vec<NextHop>, BackendError> {
+        let mut objects = Vec::new();
         self.with(|agent| {
             agent.dump(encode::dump_next_hops, &mut |message| {
                 if message.kind == RTM_NEWNEXTHOP {
@@ -295,6 +294,19 @@ impl State {
                 }
             })
         })?;
+        Ok(objects)
+    }
+
+    pub(super) fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError> {
+        // A connection that has ended unseen is taken up anew: the agent was restarted.
+        let found = if self.agent.is_some() { self.read_objects().ok() } else { None };
+        let objects = match found {
+            Some(objects) => objects,
+            None => {
+                self.connect()?;
+                self.read_objects()?
+            }
+        };
         self.book.load(objects);
         let local = &self.local;
         self.hosts.retain(|prefix, _| local.contains(&prefix.addr()));
@@ -303,7 +315,9 @@ impl State {
         let answer = agent.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)).and_then(|agent| {
             let request = |buf: &mut Vec<u8>, seq: u32| encode::dump_routes(buf, seq, 0, 254, 0);
             agent.dump(request, &mut |message| {
-                let Some(route) = decode::route(message.payload).filter(|_| message.kind == RTM_NEWROUTE) else { return };
+                let Some(route) = decode::route(message.payload).filter(|_| message.kind == RTM_NEWROUTE) else {
+                    return;
+                };
                 if route.kind == RTN_LOCAL {
                     found_punts.insert(route.prefix);
                     return;
@@ -342,7 +356,8 @@ impl State {
     /// Our addresses that the agent does not know of.
     fn tell_addresses(&mut self) -> Result<(), BackendError> {
         let host = |addr: &IpAddr| IpNet::from(*addr);
-        let missing: Vec<Write> = self.local.iter().map(host).filter(|prefix| !self.found_punts.contains(prefix)).map(punt).collect();
+        let missing: Vec<Write> =
+            self.local.iter().map(host).filter(|prefix| !self.found_punts.contains(prefix)).map(punt).collect();
         self.punts.extend(self.local.iter().map(host));
         self.write_quietly(&missing)
     }

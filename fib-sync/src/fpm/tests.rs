@@ -43,8 +43,11 @@ fn groups_share_their_legs_which_go_with_the_last() {
     let both = [leg(1, 3), leg(2, 1)];
     let told = tell(&mut book, 1, legs(&both));
     let [first, second] = [LEGS, LEGS + 1];
-    assert!(matches!(&told[..], [Message::Leg(a, _), Message::Leg(b, _), Message::Group(1, members)]
-        if *a == first && *b == second && *members == [(first, 3), (second, 1)]), "{told:?}");
+    assert!(
+        matches!(&told[..], [Message::Leg(a, _), Message::Leg(b, _), Message::Group(1, members)]
+        if *a == first && *b == second && *members == [(first, 3), (second, 1)]),
+        "{told:?}"
+    );
     let told = tell(&mut book, 2, legs(&both));
     assert!(matches!(&told[..], [Message::Group(2, _)]), "the legs are there: {told:?}");
     let mut gone = Vec::new();
@@ -77,7 +80,8 @@ fn a_receiver_s_own_word_is_taken_up_and_what_makes_no_sense_goes() {
         protocol: 0,
         body: Body::Leg { interface: IfIndex(2), gateway: Some([10, 0, 0, n].into()), onlink: false },
     };
-    let group = |id, members: &[(u32, u16)]| NextHop { id, family: 0, protocol: 0, body: Body::Group(members.to_vec()) };
+    let group =
+        |id, members: &[(u32, u16)]| NextHop { id, family: 0, protocol: 0, body: Body::Group(members.to_vec()) };
     let mut book = Book::default();
     book.load(vec![
         one(7, 1),

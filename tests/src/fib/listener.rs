@@ -121,13 +121,11 @@ impl Heard {
             let interface = attributes.get(&4).and_then(|value| word(value, 0)).unwrap_or(0);
             Route::Said(Said::Ways(vec![(gateway(&attributes), interface, 1)]))
         };
-        if let Route::Object(id) = route
-            && !self.objects.contains_key(&id)
-        {
-            return Err(format!("{prefix} names object {id}, which nobody told"));
-        }
+        // Kept all the same: FRR tells what it lacks a moment later.
+        let missing =
+            if let Route::Object(id) = route { Some(id).filter(|id| !self.objects.contains_key(id)) } else { None };
         self.routes.insert(prefix, route);
-        Ok(())
+        missing.map_or(Ok(()), |id| Err(format!("{prefix} names object {id}, which nobody told")))
     }
 
     fn next_hop(&mut self, body: &[u8], new: bool) -> Result<(), String> {
@@ -140,10 +138,9 @@ impl Heard {
         let object = if let Some(group) = attributes.get(&2) {
             let member = |entry: &[u8]| Some((word(entry, 0)?, u16::from(*entry.get(4)?) + 1));
             let members: Vec<(u32, u16)> = group.chunks_exact(8).filter_map(member).collect();
-            if let Some((missing, _)) = members.iter().find(|(member, _)| !self.objects.contains_key(member)) {
-                return Err(format!("group {id} has member {missing}, which nobody told"));
-            }
-            Object::Group(members)
+            let missing = members.iter().map(|(member, _)| *member).find(|member| !self.objects.contains_key(member));
+            self.objects.insert(id, Object::Group(members));
+            return missing.map_or(Ok(()), |member| Err(format!("group {id} has member {member}, which nobody told")));
         } else if attributes.contains_key(&4) {
             Object::Blackhole
         } else {
