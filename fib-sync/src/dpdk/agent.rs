@@ -29,6 +29,8 @@ const SEND_OCTETS: usize = 128 * 1024;
 const READ_OCTETS: usize = 256 * 1024;
 /// Reads that wait to be looked at; the agent waits meanwhile.
 const READS: usize = 16;
+/// Answers to the largest batch, refused as a whole, are a tenth of this.
+const PENDING_MOST: usize = 64 << 20;
 /// A write that finds no room looks for answers so often: the agent may be waiting to give them.
 const TURN: Duration = Duration::from_millis(20);
 /// An agent that neither takes nor gives anything for so long is given up.
@@ -132,10 +134,14 @@ impl Agent {
         Ok(agent)
     }
 
-    fn gather(&mut self, more: &[u8]) {
+    fn gather(&mut self, more: &[u8]) -> io::Result<()> {
         self.pending.drain(..self.at);
         self.at = 0;
         self.pending.extend_from_slice(more);
+        if self.pending.len() > PENDING_MOST {
+            return Err(io::Error::new(ErrorKind::InvalidData, "the agent answers more than it was asked"));
+        }
+        Ok(())
     }
 
     /// The bounds of the next whole frame's content in `pending`.
@@ -157,7 +163,7 @@ impl Agent {
                 return Ok((kind, range));
             }
             match self.reads.recv_timeout(wait) {
-                Ok(more) => self.gather(&more),
+                Ok(more) => self.gather(&more)?,
                 Err(RecvTimeoutError::Timeout) => return Err(silent()),
                 Err(RecvTimeoutError::Disconnected) => return Err(ErrorKind::UnexpectedEof.into()),
             }
@@ -182,7 +188,7 @@ impl Agent {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     while let Ok(more) = self.reads.try_recv() {
-                        self.gather(&more);
+                        self.gather(&more)?;
                         heard = now();
                     }
                     if heard.elapsed() > SILENCE {
