@@ -103,11 +103,10 @@ impl FpmBackend {
         let prefix = route.prefix;
         let book = &self.book;
         let wish = match route.next_hop.map(|slot| (slot, book.wanted(slot))) {
-            None => Wish::Remove,
             Some((_, None)) => return Err(FibFault::Errno(libc::ENOENT)),
             Some((_, Some(Forwarding::Discard(discard)))) => Wish::Write(Target::Discard(*discard)),
             Some((_, Some(Forwarding::Local))) if is_local(&self.local, prefix) => Wish::Punt,
-            Some((_, Some(Forwarding::Local))) => Wish::Remove,
+            None | Some((_, Some(Forwarding::Local))) => Wish::Remove,
             Some((_, Some(Forwarding::Legs(legs)))) if legs.is_empty() || legs.len() > LEGS => {
                 return Err(FibFault::Unsupported("a next-hop object has 1 to 256 legs"));
             }
