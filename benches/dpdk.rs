@@ -373,7 +373,7 @@ fn main() {
             add / load,
             ordered / load
         );
-        println!("IPv{name}: new process, unchanged table      {:>8.2} s", restart);
+        println!("IPv{name}: new process, unchanged table      {restart:>8.2} s");
         println!("IPv{name}: next hop of all routes, RIB and back {:>6.0} us", failover * 1e6);
         // A bare table that refuses much of the set is no measure.
         missed |= name == "4" && add / load < 0.7;
