@@ -147,18 +147,20 @@ fn a_receiver_that_does_not_read_costs_nobody_else_anything() {
     wait_for("the connection", || (listener.heard().connections == 1).then_some(()));
     listener.set_deaf(true);
     // More than any socket buffer; whoever offers never waits, and is told when there is no room.
-    let (mut taken, mut full) = (0, 0);
-    let begin = Instant::now();
-    for turn in 0..200u64 {
-        let mut delta = FibDelta { routes: many(62_500, 1), through: turn + 2, ..FibDelta::default() };
-        delta.routes.truncate(20_000);
-        match plane.offer(delta) {
+    let (mut taken, mut full, mut offering) = (0, 0, Duration::ZERO);
+    let routes = many(20_000, 1);
+    for turn in 0..100u64 {
+        let delta = FibDelta { routes: routes.clone(), through: turn + 2, ..FibDelta::default() };
+        let begin = Instant::now();
+        let offered = plane.offer(delta);
+        offering += begin.elapsed();
+        match offered {
             Ok(()) => taken = turn + 2,
             Err(_) => full += 1,
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(begin.elapsed() < Duration::from_secs(20), "offering does not wait: {:?}", begin.elapsed());
+    assert!(offering < Duration::from_secs(2), "offering does not wait: {offering:?}");
     println!("{taken} taken last, {full} refused for want of room");
     listener.set_deaf(false);
     wait_for_long("the whole table", || {

@@ -21,7 +21,7 @@ use crate::netlink::encode::{self, RTM_NEWNEXTHOP, RTM_NEWROUTE, RTN_LOCAL, Targ
 use crate::netlink::neighbors::{self, Event};
 
 /// A router that we started is given so long to listen, in steps.
-const START_STEPS: u32 = 100;
+const START_STEPS: u32 = 400;
 const START_STEP: Duration = Duration::from_millis(50);
 /// As many as a group may have in any agent.
 const LEGS_MOST: usize = 256;
@@ -259,7 +259,9 @@ impl State {
             } else if let Some(write) = writes.get(*index - objects.len()) {
                 // Not there: as wanted.
                 if write.what != What::Remove || *errno != libc::ENOENT {
-                    refused.push(Refusal::Route(write.prefix, fault(*errno)));
+                    // The object is missing because it was refused.
+                    let why = if let What::Object(id) = write.what { faulty.get(&NextHopId(id)) } else { None };
+                    refused.push(Refusal::Route(write.prefix, why.cloned().unwrap_or_else(|| fault(*errno))));
                 }
             } else if *errno != libc::ENOENT {
                 let object = gone.get(*index - objects.len() - writes.len()).map(Message::id);
