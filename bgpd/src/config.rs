@@ -286,6 +286,8 @@ pub struct NeighborConfig {
     pub remove_private_as: bool,
     /// Its AS in the AS_PATH is replaced by ours.
     pub as_override: bool,
+    /// It is told only of routes that every data plane holds.
+    pub advertise_only_installed: bool,
     /// The session falls when BFD says that the path is broken; the carrier's owner runs BFD and sends
     /// [`Command::PathDown`](crate::speaker::message::Command::PathDown).
     pub bfd: Option<Bfd>,
@@ -326,6 +328,7 @@ impl NeighborConfig {
             allow_as_in: 0,
             remove_private_as: false,
             as_override: false,
+            advertise_only_installed: false,
             bfd: None,
         }
     }

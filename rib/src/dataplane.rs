@@ -89,6 +89,11 @@ impl Backend {
         if self.walk.is_some() { self.told } else { self.cursor.passed() }
     }
 
+    /// The position up to which it has answered.
+    pub(crate) fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// What became of a best route that changed last at `seq`.
     pub(crate) fn state(&self, prefix: IpNet, seq: u64) -> FibState {
         if seq > self.acked {
@@ -132,7 +137,8 @@ impl Rib {
     /// Forgets a data plane and everything it holds.
     pub fn remove_backend(&mut self, id: BackendId) {
         let Some(at) = self.backends.iter().position(|backend| backend.id == id) else { return };
-        self.backends.remove(at);
+        let refused = self.backends.remove(at).failed;
+        self.answer_again(refused.keys());
         for hop in self.nexthops.hops.all() {
             let entry = self.nexthops.hops.get_mut(hop);
             entry.queued.clear(id);
@@ -198,7 +204,7 @@ impl Rib {
         backend.told = position - 1;
         backend.acked = 0;
         backend.valid_from = position;
-        backend.failed.clear();
+        let refused = std::mem::take(&mut backend.failed);
         backend.changed.clear();
         // Removals are told anew at the end of the walk: until then the data plane may hold routes of its own finding that
         // still use the old objects.
@@ -209,6 +215,7 @@ impl Rib {
             entry.held.clear(id);
             entry.queued.clear(id);
         }
+        self.answer_again(refused.keys());
     }
 
     /// Fills `delta` with the next at most `limit` changes for `backend`, after clearing it; returns true if more wait.
@@ -408,6 +415,7 @@ impl Rib {
             self.let_go(hop, progress.backend);
         }
         self.recheck_awaited(&named);
+        self.answer_again(&named);
     }
 
     /// The position every reader has passed; overrun watchers, who have lost the journal anyway, do not count.

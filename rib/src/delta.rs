@@ -4,6 +4,8 @@
 //! the reader last looked. A batch's `through` is a position in the RIB's journal; a data plane that has applied the
 //! batch answers with that position, and every prefix changed at or before it, and not named as failed, is installed.
 
+use std::fmt;
+
 use ipnet::IpNet;
 
 use crate::nexthop::{Forwarding, NextHopId};
@@ -65,6 +67,17 @@ pub enum FibFault {
     Unsupported(&'static str),
     /// The data plane refused with this errno.
     Errno(i32),
+}
+
+impl fmt::Display for FibFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLocal => f.write_str("the address is not on any interface of this host"),
+            Self::CapacityExceeded => f.write_str("the data plane is full"),
+            Self::Unsupported(what) => write!(f, "the data plane cannot express it: {what}"),
+            Self::Errno(errno) => std::io::Error::from_raw_os_error(errno.saturating_abs()).fmt(f),
+        }
+    }
 }
 
 /// A data plane's answer.

@@ -8,7 +8,7 @@ use crate::delta::{BackendId, FibFault};
 use crate::family::{V4, V6};
 use crate::message::{FibState, Output};
 use crate::rib::Rib;
-use crate::table::{Lpm, Slot, Tabled};
+use crate::table::{Lpm, Slot, Tabled, marks};
 
 /// The data planes that do not hold a prefix.
 type Missing = Vec<(BackendId, Option<FibFault>)>;
@@ -53,7 +53,8 @@ impl Rib {
     fn flag<F: Tabled>(&mut self, prefix: F::Prefix, on: bool) {
         let table = F::table_mut(&mut self.tables);
         if let Some(slot) = table.tree.get(prefix) {
-            table.dest_mut(slot).awaited = on;
+            let dest = table.dest_mut(slot);
+            dest.marks = dest.marks & !marks::AWAITED | if on { marks::AWAITED } else { 0 };
         }
     }
 

@@ -9,8 +9,10 @@
 //! | which route wins? | `select`, over routes that are interned once each |
 //! | does its next hop resolve? | `resolve`, `legs`, and `track`, the reverse index |
 //! | who has been told? | [`journal`], read by data planes (`dataplane`) and by watchers ([`watch`]) |
+//! | what became of it? | `installed` for who waits for a prefix, `answers` for who asks about all of its routes |
 //! | what is the state now? | [`query`] |
 
+mod answers;
 mod dataplane;
 pub mod delta;
 pub mod family;
@@ -33,6 +35,7 @@ mod tests;
 mod track;
 pub mod watch;
 
+pub use answers::{Answer, NotHeld};
 pub use delta::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, NextHopOp};
 pub use family::{AddressFamily, Family, V4, V6};
 pub use journal::{Cursor, Journal, Overrun};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::answers::Answer;
 use crate::delta::{BackendId, FibFault, FibProgress};
 use crate::nexthop::{Forwarding, IfIndex, NextHopId};
 use crate::route::{Metric, Protocol, Route, RouteBatch, Source};
@@ -55,6 +56,15 @@ pub enum Output {
         client: Source,
         /// The addresses whose state is new.
         states: Vec<Reachability>,
+    },
+    /// What became of routes that a batch asked about ([`RouteBatch::ask`]).
+    Answers {
+        /// Who asked.
+        client: Source,
+        /// The number of its last batch that has been carried out.
+        through: u64,
+        /// The prefixes; each as it is after that batch.
+        answers: Vec<Answer>,
     },
     /// An awaited prefix changed state. An empty `missing` means: installed everywhere.
     Installed {

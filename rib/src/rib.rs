@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+use crate::answers::Answers;
 use crate::dataplane::Backend;
 use crate::delta::BackendId;
 use crate::family::{AddressFamily, V4, V6};
@@ -21,7 +22,7 @@ use crate::nexthop::Forwarding;
 use crate::resolve::{Effect, NexthopTracker, World};
 use crate::route::{Protocol, RouteBatch, Source};
 use crate::select;
-use crate::table::{Cand, Key, Slot, Tabled, Tables};
+use crate::table::{Cand, Key, Slot, Tabled, Tables, marks};
 use crate::track::Change;
 use crate::watch::Watcher;
 
@@ -81,6 +82,7 @@ pub struct Rib {
     pub(crate) watchers: Vec<Watcher>,
     pub(crate) last_watch: u64,
     pub(crate) awaited: Awaited,
+    pub(crate) answers: Answers,
     pub(crate) chosen_ipv4: usize,
     pub(crate) chosen_ipv6: usize,
     pub(crate) chosen_by_source: [usize; Source::ALL.len()],
@@ -109,6 +111,7 @@ impl Rib {
             watchers: Vec::new(),
             last_watch: 0,
             awaited: Awaited::default(),
+            answers: Answers::default(),
             chosen_ipv4: 0,
             chosen_ipv6: 0,
             chosen_by_source: [0; Source::ALL.len()],
@@ -164,6 +167,7 @@ impl Rib {
             || self.nexthops.tracker.has_unanswered()
             || self.sweep.is_some()
             || self.jobs.iter().any(|jobs| !jobs.is_empty())
+            || self.has_answers()
             || self.graves.front().is_some_and(|(position, _)| *position <= self.passed_by_all())
     }
 
@@ -193,6 +197,7 @@ impl Rib {
             out.push(Output::Reach { client: told[0].0, states: told.iter().map(|(_, state)| *state).collect() });
         }
         self.tell_awaited(out);
+        self.tell_answers(out);
         self.free_passed();
     }
 
@@ -293,6 +298,7 @@ impl Rib {
                 IpNet::V6(net) => self.change::<V6>(net.trunc(), batch.source, route),
             }
         }
+        self.ask(&batch, next..end);
         let spent = end - next + 1;
         if end < batch.changes.len() {
             self.jobs[batch.source as usize].push_front(Job::Batch { batch, next: end, ids });
@@ -427,8 +433,12 @@ impl Rib {
         let after = after.map(|cand| cand.source);
         dest.best = after;
         dest.seq = self.journal.push(Key::new::<F>(slot));
-        if dest.awaited {
+        let dest = *dest;
+        if dest.is_marked(marks::AWAITED) {
             self.awaited.changed(F::net(dest.prefix));
+        }
+        if dest.is_marked(marks::ASKED_OWN | marks::ASKED_ANY) {
+            self.answer_later::<F>(slot);
         }
         let chosen = match F::FAMILY {
             AddressFamily::Ipv4 => &mut self.chosen_ipv4,

@@ -190,13 +190,18 @@ pub struct RouteBatch {
     pub routes: Vec<Route>,
     /// The changes in order; a later one for the same prefix wins.
     pub changes: Vec<RouteChange>,
+    /// The source wants to hear when every data plane has answered for these routes, and whenever that changes
+    /// ([`Output::Answers`](crate::message::Output::Answers)): the number that the answers name, higher from batch to batch.
+    pub ask: Option<u64>,
+    /// With `ask`: prefixes that it wants to hear of too, whoever's route is chosen.
+    pub ask_of: Vec<IpNet>,
 }
 
 impl RouteBatch {
     /// An empty batch of `source`.
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, routes: Vec::new(), changes: Vec::new() }
+        Self { source, routes: Vec::new(), changes: Vec::new(), ask: None, ask_of: Vec::new() }
     }
 
     /// Appends `route` for `prefix`, sharing the last route if it is equal.

@@ -142,8 +142,27 @@ pub(crate) struct Dest<F: Family> {
     held: Held,
     /// Whose candidate is the best.
     pub(crate) best: Option<Source>,
+    /// See [`marks`].
+    pub(crate) marks: u8,
+}
+
+/// What is noted of a destination beside its routes.
+pub(crate) mod marks {
     /// Somebody waits for this prefix to be installed.
-    pub(crate) awaited: bool,
+    pub(crate) const AWAITED: u8 = 1;
+    /// Its source asked what became of its route.
+    pub(crate) const ASKED_OWN: u8 = 2;
+    /// A source asked what became of whatever route it has.
+    pub(crate) const ASKED_ANY: u8 = 4;
+    /// It is in the queue of what is to be answered.
+    pub(crate) const QUEUED: u8 = 8;
+}
+
+impl<F: Family> Dest<F> {
+    /// At least one of `marks` is set.
+    pub(crate) fn is_marked(&self, marks: u8) -> bool {
+        self.marks & marks != 0
+    }
 }
 
 /// The most preferred first.
@@ -166,7 +185,14 @@ impl<F: Family> Table<F> {
     pub(crate) fn ensure(&mut self, prefix: F::Prefix, awaited: impl FnOnce() -> bool) -> Slot {
         let dests = &mut self.dests;
         self.tree.get_or_insert(prefix, || {
-            dests.insert(Dest { seq: 0, content: 0, prefix, held: Held::None, best: None, awaited: awaited() })
+            dests.insert(Dest {
+                seq: 0,
+                content: 0,
+                prefix,
+                held: Held::None,
+                best: None,
+                marks: if awaited() { marks::AWAITED } else { 0 },
+            })
         })
     }
 
@@ -188,7 +214,7 @@ impl<F: Family> Table<F> {
         let dest = *self.dests.get(slot);
         debug_assert!(dest.held == Held::None, "only a destination without candidates is freed");
         self.tree.remove(dest.prefix);
-        self.dests.release(slot, Dest { seq: 0, held: Held::Vacant, best: None, awaited: false, ..dest });
+        self.dests.release(slot, Dest { seq: 0, held: Held::Vacant, best: None, marks: 0, ..dest });
     }
 
     /// True if no source has a route.

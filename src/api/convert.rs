@@ -15,9 +15,7 @@ use bgpd::speaker::message as bgp;
 use bgpd::wire::attr::{self, NextHopAttr, PathAttributes};
 use proto::v1;
 use rib::message::{Candidate, FibState, RouteView, Verdict};
-use rib::{
-    AddressFamily, BackendId, Discard, FibFault, Forwarding, IfIndex, Leg, NextHop, NextHopSet, Protocol, Route,
-};
+use rib::{AddressFamily, BackendId, Discard, Forwarding, IfIndex, Leg, NextHop, NextHopSet, Protocol, Route};
 
 use crate::daemon::handles::{self, NodeInfo};
 
@@ -210,19 +208,9 @@ fn fib_status(backend: String, state: &FibState) -> v1::FibStatus {
     let (state, reason) = match state {
         FibState::Pending => (v1::FibState::Pending, String::new()),
         FibState::Installed => (v1::FibState::Installed, String::new()),
-        FibState::Failed(why) => (v1::FibState::Failed, fault(why)),
+        FibState::Failed(why) => (v1::FibState::Failed, why.to_string()),
     };
     v1::FibStatus { backend, state: state.into(), reason }
-}
-
-/// Why a data plane does not hold a route, for people.
-pub(crate) fn fault(fault: &FibFault) -> String {
-    match fault {
-        FibFault::NotLocal => "the address is not on any interface of this host".to_owned(),
-        FibFault::CapacityExceeded => "the data plane is full".to_owned(),
-        FibFault::Unsupported(what) => format!("the data plane cannot express it: {what}"),
-        FibFault::Errno(errno) => std::io::Error::from_raw_os_error(errno.saturating_abs()).to_string(),
-    }
 }
 
 /// A protocol and the kind of its routes.

@@ -33,7 +33,6 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status};
 
-pub(crate) use self::convert::fault;
 pub use self::listen::{ApiAddress, ListenError, Listeners};
 pub use self::server::serve;
 use crate::daemon::handles::Node;

@@ -155,7 +155,7 @@ const SHARED: [Key; SHARED_KEYS] = [
     yes("adj_in"),
     yes("enabled"),
     yes("bfd"),
-    later("advertise_only_installed"),
+    yes("advertise_only_installed"),
 ];
 
 /// `[[neighbor]]`: one of address, interface and range says who it is.

@@ -418,6 +418,7 @@ fn complete(
         allow_as_in: keys.allow_as_in.unwrap_or(defaults.allow_as_in),
         remove_private_as: keys.remove_private_as.unwrap_or(defaults.remove_private_as),
         as_override: keys.as_override.unwrap_or(defaults.as_override),
+        advertise_only_installed: keys.advertise_only_installed.unwrap_or(defaults.advertise_only_installed),
         bfd: keys.bfd.flatten(),
         ..defaults
     }

@@ -588,7 +588,7 @@ const BAD_NEIGHBOR: &[(&str, &str)] = &[
     ("bfd = { interval = \"1ms\" }", "bfd.interval: must be from \"10ms\" to \"60s\""),
     ("bfd = { multiplier = 0 }", "bfd.multiplier: must be a number from 1 to 255, not 0"),
     ("bfd = { min_rx = \"50ms\" }", "bfd.min_rx: is not a known key"),
-    ("advertise_only_installed = true", "advertise_only_installed: is not yet supported by this version"),
+    ("advertise_only_installed = 1", "advertise_only_installed: must be true or false, not 1"),
 ];
 
 #[test]
@@ -675,6 +675,7 @@ default_originate = true
 allow_as_in = 3
 remove_private_as = true
 as_override = true
+advertise_only_installed = true
 [[neighbor]]
 address = "10.0.0.2"
 asn = 64501
@@ -701,6 +702,7 @@ max_prefix = { limit = 10 }
         long_lived: Some(Duration::from_secs(3600)),
     };
     assert_eq!(a.graceful_restart, restart);
+    assert!(a.advertise_only_installed && !b.advertise_only_installed);
     assert!(a.default_originate && a.remove_private_as && a.as_override && a.allow_as_in == 3);
     assert_eq!((b.role, b.route_server_client), (Some(Role::RouteServer), true));
     assert_eq!(b.max_prefix, Some(MaxPrefix { limit: 10, warn: 8, restart: None }));

@@ -61,9 +61,8 @@ impl Alarms {
             && let Some((prefix, fault)) = first[1]
         {
             heard.push(format!(
-                "{name} refuses {} routes, the first {prefix}: {}; they are tried again, `anyhop fib diff` names them",
-                after[1],
-                crate::api::fault(fault)
+                "{name} refuses {} routes, the first {prefix}: {fault}; they are tried again, `anyhop fib diff` names them",
+                after[1]
             ));
         }
         if before != [0, 0] && after == [0, 0] {

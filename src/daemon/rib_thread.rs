@@ -181,6 +181,7 @@ impl Owner {
         for output in self.out.drain(..) {
             match output {
                 Output::Reach { client: Source::Bgp, states } => self.listeners.bgp.reach(states),
+                Output::Answers { through, answers, .. } => self.listeners.bgp.answers(through, answers),
                 Output::Reach { client, states } => {
                     tracing::warn!(?client, addresses = states.len(), "nobody follows next hops for this source");
                 }

@@ -11,7 +11,7 @@ use bgpd::wire::MessageType;
 use fib_sync::host::Link;
 use fib_sync::memory::{MemoryHost, Plane};
 use ipnet::IpNet;
-use rib::{IfIndex, NextHop, Protocol};
+use rib::{FibFault, IfIndex, NextHop, Protocol};
 
 use super::handles::{ApiRoute, Node, WatchStep};
 use super::{Platform, Running, start};
@@ -271,6 +271,40 @@ async fn redistribution_follows_policy_and_reloads_while_the_session_stays() {
     // A clean stop withdraws before it leaves.
     site.stop().await;
     until("the withdrawal", async || !has(&edge.node, "198.51.101.0/24").await).await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_careful_neighbor_is_told_only_what_the_data_plane_took_and_hears_when_it_is_lost() {
+    let (edge, host, _) = node(listener()).await;
+    host.set_link(eth0(true));
+    let port = edge.node.info.bgp_listen[0].port();
+    let mut model = speaker(port, &["198.51.100.0/24", "198.51.101.0/24"], "");
+    model.speaker.neighbors[0].advertise_only_installed = true;
+    let (platform, _, plane) = Platform::memory();
+    let refused = net("198.51.100.0/24");
+    plane.refuse(refused, FibFault::Unsupported("not today"), u32::MAX);
+    let site = start(model, platform, None).await.expect("the node starts");
+    until("the route that was taken", async || has(&edge.node, "198.51.101.0/24").await).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!has(&edge.node, "198.51.100.0/24").await);
+    let reason = async || match site.node.bgp.query(Query::Explain { prefix: refused, neighbor: None }).await {
+        Ok(Reply::Explain(explanation)) => explanation.exports[0].reason.clone(),
+        other => panic!("{other:?}"),
+    };
+    let said = reason().await;
+    assert!(said.starts_with("advertise_only_installed: data plane 0") && said.ends_with("not today"), "{said}");
+    plane.refuse(refused, FibFault::Unsupported("not today"), 0);
+    until("the route that was taken in the end", async || has(&edge.node, "198.51.100.0/24").await).await;
+    // Lost, and refused when it is to be written again.
+    plane.refuse(refused, FibFault::Unsupported("not today"), u32::MAX);
+    assert!(plane.forget(refused));
+    site.node.fibs[0].resync().await.expect("the data plane runs");
+    until("the withdrawal", async || !has(&edge.node, "198.51.100.0/24").await).await;
+    assert!(has(&edge.node, "198.51.101.0/24").await);
+    plane.refuse(refused, FibFault::Unsupported("not today"), 0);
+    until("its return", async || has(&edge.node, "198.51.100.0/24").await).await;
+    site.stop().await;
     edge.stop().await;
 }
 

@@ -5,6 +5,7 @@ mod solo;
 
 mod refresh;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hashbrown::HashMap;
 use rib::AddressFamily;
 
 use super::batch::Batch;
+use super::installed::{Installed, Standing};
 use super::log::{Audience, Lane, Log, Piece};
 use super::profile::ExportProfile;
 use super::told::{Told, ToldTable};
@@ -42,6 +44,8 @@ pub struct Tables<'a, F: Key> {
     pub store: &'a mut AttrStore,
     /// Neighbors.
     pub peers: &'a Peers,
+    /// What the data planes hold.
+    pub installed: &'a Installed,
 }
 
 /// What a member was told of a prefix.
@@ -83,6 +87,8 @@ struct Lot {
     refreshing: Vec<PeerIndex>,
     /// Destinations with routes of our own that changed: they take the urgent lane.
     local: Vec<DestId>,
+    /// Destinations to look at again though their paths did not change.
+    due: VecDeque<DestId>,
     /// Where the bulk lane ended when it last held a destination that is in the urgent lane otherwise.
     urgent_after: HashMap<DestId, u64, foldhash::fast::FixedState>,
 }
@@ -122,6 +128,12 @@ fn barred(
     [log.is_member(source).then_some(source), owner]
 }
 
+/// `source` has a path to `dest` that may be used.
+fn has_path<F: Key>(tables: &Tables<'_, F>, dest: DestId, source: PeerIndex) -> bool {
+    let usable = |generation| tables.peers.is_usable(source, F::FAMILY, generation);
+    tables.shard.paths_of(dest, source).any(|(_, path)| path.imported.is_some() && usable(path.generation))
+}
+
 impl Group {
     /// A group without members that has told nobody anything; it begins with a walk. The cursors are from [`Shard::join`] with
     /// the profile's scopes, of IPv4 and IPv6.
@@ -138,6 +150,7 @@ impl Group {
             waiting: Vec::new(),
             refreshing: Vec::new(),
             local: Vec::new(),
+            due: VecDeque::new(),
             urgent_after: HashMap::default(),
         });
         let mut batch = Batch::default();
@@ -269,7 +282,7 @@ impl Group {
             return false;
         }
         let behind = lot.walk.is_some() || self.backlog(shard) > 0;
-        (behind && self.log.most_outstanding() < OUTSTANDING_MAX)
+        ((behind || !lot.due.is_empty()) && self.log.most_outstanding() < OUTSTANDING_MAX)
             || !lot.local.is_empty()
             || ((lot.dump.is_some() || self.is_dump_due(F::FAMILY)) && self.dump_ready(lot))
     }
@@ -284,7 +297,7 @@ impl Group {
     #[must_use]
     pub fn is_settled<F: Key>(&self, shard: &Shard<F>) -> bool {
         let lot = &self.lots[lot_of(F::FAMILY)];
-        let read = lot.walk.is_none() && self.backlog(shard) == 0 && lot.local.is_empty();
+        let read = lot.walk.is_none() && self.backlog(shard) == 0 && lot.local.is_empty() && lot.due.is_empty();
         !self.profile.speaks(F::FAMILY)
             || (read && lot.dump.is_none() && lot.waiting.is_empty() && lot.refreshing.is_empty())
     }
@@ -329,9 +342,17 @@ impl Group {
             return budget;
         }
         let scope = self.profile.scope(F::FAMILY);
+        // What comes to it meanwhile is for the next time.
+        let mut due = self.lots[lot_of(F::FAMILY)].due.len();
         while budget > 0 {
             let lot = &mut self.lots[lot_of(F::FAMILY)];
             let dest = match lot.walk {
+                _ if due > 0 => {
+                    due -= 1;
+                    budget -= 1;
+                    let Some(dest) = lot.due.pop_front() else { continue };
+                    dest
+                }
                 Some(at) if at < tables.shard.end() => {
                     lot.walk = Some(at + 1);
                     budget -= 1;
@@ -368,6 +389,20 @@ impl Group {
         }
         self.batch.clear();
         budget
+    }
+
+    /// The data planes say otherwise of these than before.
+    pub fn reconsider<F: Key>(&mut self, shard: &Shard<F>, dests: &[DestId]) {
+        if !self.profile.only_installed || !self.profile.speaks(F::FAMILY) {
+            return;
+        }
+        let lot = &mut self.lots[lot_of(F::FAMILY)];
+        lot.due.extend(dests);
+        if lot.due.len() > shard.end() as usize {
+            // Members take so little that a look at everything is less.
+            lot.due.clear();
+            lot.walk = Some(0);
+        }
     }
 
     /// Routes of our own that changed: told at once, before all bulk, whatever is outstanding.
@@ -424,6 +459,7 @@ impl Group {
             (None, None) => choose(&self.profile, tables.shard, tables.store, tables.peers, dest)
                 .map(|path| Told { attr: path.imported, source: path.peer }),
         };
+        let best = best.and_then(|best| self.installed(tables, dest, was, best));
         let forced = self.lots[lot_of(F::FAMILY)].forced;
         if was == best && !forced {
             return;
@@ -461,6 +497,39 @@ impl Group {
         self.note_barred(F::FAMILY, (dest, 0), own);
         let told = &mut self.lots[lot_of(F::FAMILY)].told;
         told.set(tables.store, dest, want.map(|(best, _)| best));
+    }
+
+    /// What may be told of `dest` where `best` is its best path: that, if the data planes hold it. While they have not answered what
+    /// was told stays, as long as its source still has a path.
+    fn installed<F: Key>(
+        &mut self,
+        tables: &Tables<'_, F>,
+        dest: DestId,
+        was: Option<Told>,
+        best: Told,
+    ) -> Option<Told> {
+        match self.standing(tables, dest, best.source, best.attr) {
+            Standing::Held => Some(best),
+            Standing::Refused(_) => None,
+            Standing::Asked | Standing::Unfed => was.filter(|was| has_path(tables, dest, was.source)),
+        }
+    }
+
+    /// How a path of `dest` stands with the data planes, if that matters here; what the shared RIB must be told first is looked
+    /// at again.
+    fn standing<'a, F: Key>(
+        &mut self,
+        tables: &'a Tables<'_, F>,
+        dest: DestId,
+        source: PeerIndex,
+        attr: AttrId,
+    ) -> Standing<'a> {
+        let Tables { shard, store, installed, .. } = tables;
+        let standing = installed.standing_towards(&self.profile, shard, store, dest, (source, attr));
+        if standing == Standing::Unfed {
+            self.lots[lot_of(F::FAMILY)].due.push_back(dest);
+        }
+        standing
     }
 
     /// Whom a withdrawal of what was told is for: everybody who was told it.

@@ -6,6 +6,7 @@
 
 mod batch;
 pub mod group;
+mod installed;
 mod log;
 mod profile;
 mod told;
@@ -13,5 +14,6 @@ mod told_paths;
 pub mod transform;
 
 pub use group::{Group, Tables, ToldView};
+pub use installed::{Installed, Standing};
 pub use profile::{ExportProfile, Filter};
 pub use transform::{Refusal, Source};

@@ -80,6 +80,8 @@ pub struct ExportProfile {
     pub several: [u16; 2],
     /// Where the best path is not passed on inside the AS, the best that is stands in for it (draft-ietf-idr-best-external).
     pub best_external: bool,
+    /// Only what every data plane holds is told.
+    pub only_installed: bool,
 }
 
 impl ExportProfile {

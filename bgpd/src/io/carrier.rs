@@ -250,6 +250,9 @@ impl Carrier {
         if let Some(states) = urgent.reach {
             self.handle(Input::Reach(states));
         }
+        if let Some(answers) = urgent.answers {
+            self.handle(Input::Answers(answers));
+        }
         if let Some(batch) = urgent.local {
             self.handle(Input::Local(batch));
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rib::Answer;
 use rib::message::Reachability;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -105,6 +106,12 @@ impl Handle {
     /// the latest counts. May be called from any thread.
     pub fn reach(&self, states: Vec<Reachability>) {
         self.lanes.put_reach(states);
+    }
+
+    /// Tells what became of routes after the batch of this number, for those who asked ([`rib::RouteBatch::ask`]). Never blocks; of several
+    /// pending answers for a prefix the latest counts. May be called from any thread.
+    pub fn answers(&self, through: u64, answers: Vec<Answer>) {
+        self.lanes.put_answers(through, answers);
     }
 
     /// Tells which addresses the host has: our own next hops are chosen among them. Never blocks; the last word counts. May be called

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use rib::message::{Reach, Reachability};
+use rib::{Answer, NotHeld};
 use tokio::sync::Notify;
 
 use crate::speaker::message::{LinkAddress, LocalBatch, LocalRoute};
@@ -43,11 +44,12 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
     }
 }
 
-/// What was pending: our own routes, the state of next hops, the host's addresses.
+/// What was pending: our own routes, the state of next hops, what became of routes, the host's addresses.
 #[derive(Debug, Default)]
 pub(super) struct Urgent {
     pub(super) local: Option<LocalBatch>,
     pub(super) reach: Option<Vec<Reachability>>,
+    pub(super) answers: Option<Vec<(u64, Answer)>>,
     pub(super) addresses: Option<Vec<LinkAddress>>,
 }
 
@@ -56,6 +58,7 @@ pub(super) struct Urgent {
 pub(super) struct Lanes {
     local: Mutex<Pending<IpNet, Option<Arc<LocalRoute>>>>,
     reach: Mutex<Pending<IpAddr, Option<Reach>>>,
+    answers: Mutex<Pending<IpNet, (u64, Result<(), NotHeld>)>>,
     addresses: Mutex<Option<Vec<LinkAddress>>>,
     /// Set after something was put, cleared before taking: looked at once per slice, where a lock would cost more.
     filled: AtomicBool,
@@ -81,6 +84,15 @@ impl Lanes {
         self.announce();
     }
 
+    pub(super) fn put_answers(&self, through: u64, answers: Vec<Answer>) {
+        let mut pending = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        for answer in answers {
+            pending.put(answer.prefix, (through, answer.held));
+        }
+        drop(pending);
+        self.announce();
+    }
+
     pub(super) fn put_addresses(&self, addresses: Vec<LinkAddress>) {
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = Some(addresses);
         self.announce();
@@ -98,7 +110,10 @@ impl Lanes {
         }
         let changes = self.local.lock().unwrap_or_else(PoisonError::into_inner).take();
         let states = self.reach.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let answer = |(prefix, (through, held))| (through, Answer { prefix, held });
         Urgent {
+            answers: (!answers.is_empty()).then(|| answers.into_iter().map(answer).collect()),
             addresses: self.addresses.lock().unwrap_or_else(PoisonError::into_inner).take(),
             local: (!changes.is_empty()).then_some(LocalBatch { changes }),
             reach: (!states.is_empty())

@@ -7,7 +7,7 @@
 //! What is bounded, and what happens when it is full:
 //! - routes to the RIB: sessions are no longer read, so TCP slows the peers; nothing is dropped;
 //! - octets to a peer: at most one chunk beside the socket's own (`TCP_NOTSENT_LOWAT`); the rest stays in the speaker, where it coalesces;
-//! - local routes and reachability: one pending change per prefix and address, the latest wins;
+//! - local routes, reachability, what became of routes: one pending change per prefix and address, the latest wins;
 //! - requests: the caller waits;
 //! - events: a subscriber that lags loses the oldest and is told how many;
 //! - connections from strangers: refused and counted, a few per second are reported.

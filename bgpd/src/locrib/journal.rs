@@ -95,6 +95,13 @@ impl Journal {
         (cursor.0 - 1) as u32 == changed
     }
 
+    /// A change at `changed` (low half of a position) is still before a reader at `cursor`.
+    #[must_use]
+    pub fn is_before(&self, cursor: Cursor, changed: u32) -> bool {
+        let behind = u64::from((self.head as u32).wrapping_sub(changed));
+        behind > 0 && behind <= self.backlog(cursor)
+    }
+
     /// A reader starts at the head: it will see everything entered from now on.
     pub fn join(&mut self) -> Cursor {
         self.read_to = self.head;

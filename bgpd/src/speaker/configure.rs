@@ -175,6 +175,15 @@ impl Speaker {
         }
         let old = std::mem::replace(&mut self.config, config);
         self.configure_tables(&old);
+        if self
+            .config
+            .neighbors
+            .iter()
+            .chain(self.config.ranges.iter().map(|range| &range.template))
+            .all(|neighbor| !neighbor.advertise_only_installed)
+        {
+            self.tables.forget_installed();
+        }
 
         let configured: HashSet<NeighborKey> = self.config.neighbors.iter().map(NeighborConfig::key).collect();
         let gone: Vec<usize> =

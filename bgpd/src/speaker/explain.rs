@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use rib::NotHeld;
+
 use super::Speaker;
 use super::message::{Candidate, Explanation, ExportVerdict, NeighborKey};
 use super::neighbor::Neighbor;
 use super::tables::InTables;
 use crate::export::transform::{self, Refusal};
-use crate::export::{Group, Source, ToldView};
+use crate::export::{Group, Source, Standing, ToldView};
 use crate::intern::AttrId;
 use crate::locrib::decision::{self, Contenders, STEPS};
 use crate::locrib::nexthop::State;
@@ -133,6 +135,15 @@ impl Speaker {
         if transform::names_itself(&group.profile, attributes.next_hop, own) {
             return no(Refusal::OwnNextHop(own).to_string());
         }
+        let installed = &self.tables.installed[F::AT];
+        let shown = (path.source, path.attr);
+        match installed.standing_towards(&group.profile, F::shard(&self.tables), &self.tables.store, dest, shown) {
+            Standing::Held => {}
+            Standing::Refused(why) => return no(format!("advertise_only_installed: {}", not_held(why))),
+            Standing::Asked | Standing::Unfed => {
+                return no("advertise_only_installed: not every data plane has answered for it yet".to_owned());
+            }
+        }
         let announced = group.told(F::FAMILY, dest, neighbor.peer).any(|told| told.path_id == path.path_id);
         let by = match rule {
             Some(rule) => rule.to_string(),
@@ -151,6 +162,14 @@ impl Speaker {
 
 fn refusal(neighbor: &Neighbor, path_id: Option<u32>, reason: String) -> ExportVerdict {
     ExportVerdict { neighbor: neighbor.key.clone(), path_id, announced: false, reason, attributes: None }
+}
+
+fn not_held(why: &NotHeld) -> String {
+    match why {
+        NotHeld::NoRoute => "no data plane holds the prefix, because no route of it is usable".to_owned(),
+        NotHeld::Other(source) => format!("the data planes forward it by another route ({source:?})").to_lowercase(),
+        NotHeld::Refused(backend, fault) => format!("data plane {} does not hold it: {fault}", backend.0),
+    }
 }
 
 fn winning(contenders: &Contenders<'_>, ranked: &[(u32, Option<&'static decision::Step>)]) -> String {

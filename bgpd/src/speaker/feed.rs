@@ -8,6 +8,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::tables::Settings;
 use crate::attrs::flag;
+use crate::export::Installed;
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
 use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers, Shard};
@@ -40,8 +41,22 @@ impl Feed {
         context: &mut (Settings, &AttrStore, &Peers),
         shard: &mut Shard<F>,
         at: usize,
+        budget: usize,
+        (batch, installed): (&mut RouteBatch, &mut Installed),
+    ) -> bool {
+        let more = self.read(context, shard, at, budget, batch, installed);
+        installed.fed(self.cursors[at], self.walks[at]);
+        more
+    }
+
+    fn read<F: Key>(
+        &mut self,
+        context: &mut (Settings, &AttrStore, &Peers),
+        shard: &mut Shard<F>,
+        at: usize,
         mut budget: usize,
         batch: &mut RouteBatch,
+        installed: &mut Installed,
     ) -> bool {
         self.routes.clear();
         self.bandwidths.clear();
@@ -71,7 +86,18 @@ impl Feed {
                 continue;
             }
             let prefix = F::net(shard.prefix(dest));
-            let best = shard.best(dest).copied().filter(|best| is_fed(context, best));
+            let best = shard.best(dest).copied();
+            if installed.is_on() {
+                match best {
+                    Some(best) if is_fed(context, &best) => installed.ask(dest, batch.ask.unwrap_or_default()),
+                    Some(best) if context.1.facts(best.imported).protocol != Some(Protocol::Service) => {
+                        installed.ask(dest, batch.ask.unwrap_or_default());
+                        batch.ask_of.push(prefix);
+                    }
+                    _ => installed.forget(dest),
+                }
+            }
+            let best = best.filter(|best| is_fed(context, best));
             let route = best.map(|best| {
                 let internal = context.2.get(best.peer).kind.is_inside();
                 let key = (best.imported, internal);

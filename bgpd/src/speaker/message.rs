@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use rib::message::Reachability;
-use rib::{AddressFamily, Protocol, RouteBatch};
+use rib::{AddressFamily, Answer, Protocol, RouteBatch};
 
 pub use super::addresses::LinkAddress;
 pub use super::key::{NeighborKey, NotANeighbor};
@@ -69,6 +69,8 @@ pub enum Input {
     Addresses(Vec<LinkAddress>),
     /// How next hops are reached now.
     Reach(Vec<Reachability>),
+    /// What became of routes that the shared RIB was asked about, each with the number of the batch after which it was said.
+    Answers(Vec<(u64, Answer)>),
     /// An operator's wish.
     Command(Command),
     /// A deadline passed, or work is left over from a budget.

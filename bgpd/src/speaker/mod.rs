@@ -137,6 +137,7 @@ impl Speaker {
             }
             Input::Addresses(addresses) => self.readdress(addresses, out),
             Input::Reach(states) => self.tables.reach(&states),
+            Input::Answers(answers) => self.tables.answered(answers),
             Input::Command(command) => self.command(command, out),
             Input::Work => {}
         }

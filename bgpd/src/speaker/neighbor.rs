@@ -272,6 +272,7 @@ fn profile(
         summaries: speaker.aggregates.iter().filter(|one| one.summary_only).map(|one| one.prefix.trunc()).collect(),
         several: [AddressFamily::Ipv4, AddressFamily::Ipv6]
             .map(|family| if negotiated.sends_paths(family) { config.add_path.send.max(1) } else { 0 }),
+        only_installed: config.advertise_only_installed,
         best_external: speaker.best_external && kind == PeerKind::Internal { client: false },
     }
 }

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
+use ipnet::IpNet;
 use rib::message::Reachability;
-use rib::{AddressFamily, RouteBatch, Source, V4, V6};
+use rib::{AddressFamily, Answer, RouteBatch, Source, V4, V6};
 
 use super::addresses::LinkAddress;
 use super::feed::Feed;
 use super::message::Output;
 use super::update::Nlri;
 use crate::attrs::Identity;
-use crate::export::{ExportProfile, Group, Tables as ExportTables};
+use crate::export::{ExportProfile, Group, Installed, Tables as ExportTables};
 use crate::import::Import;
 use crate::intern::{AttrId, AttrStore, RawKey};
 use crate::locrib::journal::{Cursor, Scope};
@@ -87,6 +88,10 @@ pub(super) struct Tables {
     /// Import contexts of neighbors with a session.
     pub(super) imports: Vec<Option<Arc<Import>>>,
     feed: Feed,
+    /// What the data planes hold, by family, while a neighbor is told of nothing else.
+    pub(super) installed: [Installed; 2],
+    /// Batches for the shared RIB that asked.
+    asked: u64,
     aggregates: Aggregates,
     /// The default route that neighbors are told who want one, by family; interned when the first one does.
     default_routes: Option<[AttrId; 2]>,
@@ -126,6 +131,8 @@ impl Tables {
             group_of: vec![None],
             imports: vec![None],
             feed,
+            installed: Default::default(),
+            asked: 0,
             scan: Scan::default(),
             scratch: Scratch::default(),
             hold_exports: false,
@@ -275,6 +282,12 @@ impl Tables {
 
     /// Where a reader with this profile begins.
     fn cursors(&mut self, profile: &ExportProfile) -> [Cursor; 2] {
+        if profile.only_installed {
+            let begun = self.installed.each_mut().map(Installed::begin);
+            if begun.contains(&true) {
+                self.feed.again();
+            }
+        }
         [
             self.shards.v4.join(profile.scope(AddressFamily::Ipv4)),
             self.shards.v6.join(profile.scope(AddressFamily::Ipv6)),
@@ -330,6 +343,30 @@ impl Tables {
     /// The shared RIB has to be told everything again: distances changed.
     pub(super) fn feed_again(&mut self) {
         self.feed.again();
+    }
+
+    /// No neighbor wants only what is installed any more.
+    pub(super) fn forget_installed(&mut self) {
+        self.installed.iter_mut().for_each(Installed::end);
+    }
+
+    /// The RIB's answers about what became of routes, each with the number of the batch after which it was given.
+    pub(super) fn answered(&mut self, answers: Vec<(u64, Answer)>) {
+        let mut changed: [Vec<DestId>; 2] = Default::default();
+        for (through, answer) in answers {
+            let (at, dest) = match answer.prefix {
+                IpNet::V4(net) => (0, self.shards.v4.lookup(net)),
+                IpNet::V6(net) => (1, self.shards.v6.lookup(net)),
+            };
+            let Some(dest) = dest else { continue };
+            if self.installed[at].answer(dest, through, answer.held) {
+                changed[at].push(dest);
+            }
+        }
+        for group in self.groups.iter_mut().flatten() {
+            group.reconsider(&self.shards.v4, &changed[0]);
+            group.reconsider(&self.shards.v6, &changed[1]);
+        }
     }
 
     /// The RIB's answers about next hops.
@@ -397,10 +434,15 @@ impl Tables {
 
     fn feed_rib(&mut self, out: &mut Vec<Output>) -> bool {
         let mut batch = RouteBatch::new(Source::Bgp);
+        let [v4, v6] = &mut self.installed;
+        if v4.is_on() {
+            self.asked += 1;
+            batch.ask = Some(self.asked);
+        }
         let mut context = (self.settings, &self.store, &self.peers);
-        let mut more = self.feed.run(&mut context, &mut self.shards.v4, 0, SLICE * 2, &mut batch);
-        more |= self.feed.run(&mut context, &mut self.shards.v6, 1, SLICE * 2, &mut batch);
-        if !batch.changes.is_empty() {
+        let mut more = self.feed.run(&mut context, &mut self.shards.v4, 0, SLICE * 2, (&mut batch, v4));
+        more |= self.feed.run(&mut context, &mut self.shards.v6, 1, SLICE * 2, (&mut batch, v6));
+        if !batch.changes.is_empty() || !batch.ask_of.is_empty() {
             out.push(Output::Rib(batch));
         }
         more
@@ -419,8 +461,11 @@ impl Tables {
             let (store, peers) = (&mut self.store, &self.peers);
             if left > 0 {
                 let given = share.min(left);
-                let v4 = group.run(&mut ExportTables { shard: &mut self.shards.v4, store, peers }, given);
-                let v6 = group.run(&mut ExportTables { shard: &mut self.shards.v6, store, peers }, given);
+                let [held_v4, held_v6] = &self.installed;
+                let mut v4 = ExportTables { shard: &mut self.shards.v4, store, peers, installed: held_v4 };
+                let v4 = group.run(&mut v4, given);
+                let mut v6 = ExportTables { shard: &mut self.shards.v6, store, peers, installed: held_v6 };
+                let v6 = group.run(&mut v6, given);
                 left = left.saturating_sub(2 * given - v4 - v6);
                 if left == 0 {
                     self.turn = at;
@@ -490,6 +535,7 @@ impl Tables {
         let freed = F::shard_mut(&mut self.shards).free_tombs(idle, held);
         for dest in freed {
             self.groups.iter_mut().flatten().for_each(|group| group.forget(F::FAMILY, dest));
+            self.installed[F::AT].forget(dest);
         }
     }
 }

@@ -112,4 +112,4 @@ pub(super) const MEMBERS: usize = 64;
 /// 32-bit words of a group's meaning: a count, a zero, and leg and weight of each member.
 pub(super) const MEMBERS_WORDS: usize = 2 + 2 * MEMBERS;
 /// Buckets come in slices of this many.
-pub(super) const SLICE: usize = 64;
+pub(super) const SLICE: usize = 256;

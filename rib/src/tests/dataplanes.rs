@@ -157,7 +157,7 @@ fn who_waits_for_a_prefix_hears_when_every_data_plane_holds_it_and_when_one_does
                 told.push(missing.clone());
                 false
             }
-            Output::Reach { .. } => true,
+            Output::Reach { .. } | Output::Answers { .. } => true,
         });
         told
     };
@@ -185,6 +185,117 @@ fn who_waits_for_a_prefix_hears_when_every_data_plane_holds_it_and_when_one_does
     node.give(Input::AwaitInstalled { prefix: vip, on: false });
     node.add(Source::Service, "192.0.2.53/32", route(Protocol::Service, NextHop::Local.into()));
     assert!(told(&mut node).is_empty());
+}
+
+/// What BGP has been answered since the last time: the number of its batch, and each prefix.
+fn answers(node: &mut Node) -> Vec<(u64, String, Result<(), NotHeld>)> {
+    let mut told = Vec::new();
+    node.out.retain(|output| match output {
+        Output::Answers { client: Source::Bgp, through, answers } => {
+            told.extend(answers.iter().map(|answer| (*through, answer.prefix.to_string(), answer.held.clone())));
+            false
+        }
+        _ => true,
+    });
+    told
+}
+
+fn asking(number: u64, changes: &[(&str, Option<&str>)]) -> Input {
+    let mut batch = RouteBatch { ask: Some(number), ..RouteBatch::new(Source::Bgp) };
+    for (prefix, gateway) in changes {
+        match gateway {
+            Some(gateway) => batch.add(net(prefix), bgp(gateway)),
+            None => batch.remove(net(prefix)),
+        }
+    }
+    Input::Routes(batch)
+}
+
+#[test]
+fn who_asks_hears_once_every_data_plane_has_answered_and_again_when_one_thinks_otherwise() {
+    let mut node = Node::with_backends(2);
+    let mut mirrors = [Mirror::default(), Mirror::default()];
+    let (a, b) = ("203.0.113.0/24", "198.51.100.0/24");
+    let held = |number, prefix: &str| (number, prefix.to_owned(), Ok(()));
+    node.give(asking(1, &[(a, Some("10.0.0.1")), (b, Some("10.0.0.1"))])).settle();
+    node.pull(0, &mut mirrors[0], true);
+    assert_eq!(answers(&mut node), [], "the other data plane has not said a word");
+    node.pull(1, &mut mirrors[1], false);
+    let progress =
+        |through, failed, recovered| Input::Fib(FibProgress { backend: BackendId(1), through, failed, recovered });
+    let refused = FibFault::CapacityExceeded;
+    node.give(progress(mirrors[1].through, vec![(net(b), refused.clone())], vec![])).settle();
+    let no = (1, b.to_owned(), Err(NotHeld::Refused(BackendId(1), refused.clone())));
+    assert_eq!(answers(&mut node), [held(1, a), no]);
+    node.give(progress(mirrors[1].through, vec![], vec![net(b)])).settle();
+    assert_eq!(answers(&mut node), [held(1, b)], "it fits after all");
+    node.give(progress(mirrors[1].through, vec![(net(a), refused.clone())], vec![])).settle();
+    assert_eq!(
+        answers(&mut node),
+        [(1, a.to_owned(), Err(NotHeld::Refused(BackendId(1), refused)))],
+        "and is lost again"
+    );
+
+    // The same once more is answered for once more; a change is answered for when it is there, under its number.
+    node.give(asking(2, &[(b, Some("10.0.0.1"))])).settle();
+    assert_eq!(answers(&mut node), [held(2, b)]);
+    node.give(asking(3, &[(b, Some("10.0.1.2"))])).settle();
+    node.pull(0, &mut mirrors[0], true);
+    assert_eq!(answers(&mut node), []);
+    node.give(asking(4, &[(b, Some("10.0.0.1"))])).settle();
+    node.pull(1, &mut mirrors[1], true);
+    assert_eq!(answers(&mut node), [], "the first data plane does not hold this one yet");
+    node.pull(0, &mut mirrors[0], true);
+    assert_eq!(answers(&mut node), [held(4, b)]);
+
+    // Nobody is answered for what he has taken back.
+    node.give(asking(5, &[(b, None), (a, None)])).settle();
+    node.pull(0, &mut mirrors[0], true).pull(1, &mut mirrors[1], true);
+    assert_eq!(answers(&mut node), []);
+}
+
+#[test]
+fn who_asks_hears_that_another_source_is_chosen_unless_that_is_all_the_same() {
+    let mut node = Node::with_backends(1);
+    let mut mirror = Mirror::default();
+    let prefix = "203.0.113.0/24";
+    node.give(asking(1, &[(prefix, Some("10.0.0.1"))])).settle().pull(0, &mut mirror, true);
+    assert_eq!(answers(&mut node), [(1, prefix.to_owned(), Ok(()))]);
+    node.static_route(prefix, via("10.0.1.2")).pull(0, &mut mirror, true);
+    assert_eq!(answers(&mut node), [(1, prefix.to_owned(), Err(NotHeld::Other(Source::Static)))]);
+    let batch = RouteBatch { ask: Some(2), ask_of: vec![net(prefix)], ..RouteBatch::new(Source::Bgp) };
+    node.give(Input::Routes(batch)).settle();
+    assert_eq!(answers(&mut node), [(2, prefix.to_owned(), Ok(()))], "it is redistributed, say");
+    // No route is left at all.
+    node.give(asking(3, &[])).remove(Source::Bgp, prefix).remove(Source::Static, prefix).pull(0, &mut mirror, true);
+    assert_eq!(answers(&mut node), [(3, prefix.to_owned(), Err(NotHeld::NoRoute))]);
+}
+
+#[test]
+fn what_is_asked_while_a_data_plane_is_away_waits_once_however_often_it_changes() {
+    let mut node = Node::with_backends(1);
+    let mut mirror = Mirror::default();
+    for number in 1..=50 {
+        let mut batch = RouteBatch { ask: Some(number), ..RouteBatch::new(Source::Bgp) };
+        let gateway = if number % 2 == 0 { "10.0.0.1" } else { "10.0.1.2" };
+        (0..100).for_each(|prefix| batch.add(many(prefix), bgp(gateway)));
+        node.give(Input::Routes(batch)).settle();
+    }
+    assert_eq!(answers(&mut node), []);
+    // It starts anew while it is at it, and refuses one.
+    node.give(Input::FibResync(BackendId(0))).pull(0, &mut mirror, false);
+    let failed = vec![(many(7), FibFault::CapacityExceeded)];
+    let through = mirror.through;
+    node.give(Input::Fib(FibProgress { backend: BackendId(0), through, failed, recovered: vec![] })).settle();
+    let told = answers(&mut node);
+    assert_eq!(told.len(), 100);
+    assert!(
+        told.iter().all(|(number, prefix, held)| *number == 50 && held.is_err() == (*prefix == many(7).to_string()))
+    );
+    // The data plane leaves, and with it the refusal.
+    node.rib.remove_backend(BackendId(0));
+    node.give(Input::Work).settle();
+    assert_eq!(answers(&mut node), [(50, many(7).to_string(), Ok(()))]);
 }
 
 #[test]

@@ -92,6 +92,7 @@ shared! {
     allow_as_in: u8 = |table| table.int("allow_as_in", 0..=10).map(|at| at.value);
     remove_private_as: bool = |table| table.get("remove_private_as");
     as_override: bool = |table| table.get("as_override");
+    advertise_only_installed: bool = |table| table.get("advertise_only_installed");
     adj_in: AdjInKeep = |table| table.word("adj_in", &[("all", AdjInKeep::All), ("accepted", AdjInKeep::Accepted)]);
     enabled: bool = |table| table.get("enabled");
     bfd: Option<Bfd> = |table| bfd(table, path(table, "neighbor.bfd", "neighbor_group.bfd"));

@@ -326,9 +326,17 @@ impl Node {
             }
             for output in std::mem::take(rib_out) {
                 idle = false;
-                if let rib::message::Output::Reach { client: Source::Bgp, states } = output {
-                    self.activity += 1;
-                    speaker.handle(now, bgp::Input::Reach(states), bgp_out);
+                match output {
+                    rib::message::Output::Reach { client: Source::Bgp, states } => {
+                        self.activity += 1;
+                        speaker.handle(now, bgp::Input::Reach(states), bgp_out);
+                    }
+                    rib::message::Output::Answers { through, answers, .. } => {
+                        self.activity += 1;
+                        let answers = answers.into_iter().map(|answer| (through, answer)).collect();
+                        speaker.handle(now, bgp::Input::Answers(answers), bgp_out);
+                    }
+                    rib::message::Output::Reach { .. } | rib::message::Output::Installed { .. } => {}
                 }
             }
             if rib.has_work() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Group, Tables, ToldView, barred, lot_of};
+use crate::export::installed::Standing;
 use crate::export::log::Audience;
 use crate::export::profile::ExportProfile;
 use crate::export::told::Told;
@@ -107,7 +108,17 @@ impl Group {
     pub(super) fn process_paths<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
         let at = lot_of(F::FAMILY);
         let were: SmallVec<[ToldPath; 8]> = self.lots[at].paths.get(dest).collect();
-        let wanted = self.wanted(tables, dest);
+        let mut wanted = self.wanted(tables, dest);
+        if let Some(best) = tables.shard.best(dest).filter(|_| !wanted.is_empty()) {
+            match self.standing(tables, dest, best.peer, best.imported) {
+                Standing::Held => {}
+                Standing::Refused(_) => wanted.clear(),
+                // What was told stays, but for paths that are gone.
+                Standing::Asked | Standing::Unfed => {
+                    return self.keep_paths(tables, dest, &were, &wanted);
+                }
+            }
+        }
         let forced = self.lots[at].forced;
         for was in &were {
             if wanted.iter().all(|(told, _)| told.number != was.number) {
@@ -136,6 +147,27 @@ impl Group {
         if were.iter().ne(wanted.iter().map(|(told, _)| told)) {
             let told: SmallVec<[ToldPath; 8]> = wanted.iter().map(|(told, _)| *told).collect();
             self.lots[at].paths.set(tables.store, dest, &told);
+        }
+    }
+
+    /// Takes back those of what was told that are not wanted any more, and leaves the others as they are.
+    fn keep_paths<F: Key>(
+        &mut self,
+        tables: &mut Tables<'_, F>,
+        dest: DestId,
+        were: &[ToldPath],
+        wanted: &[(ToldPath, u32)],
+    ) {
+        let is_wanted =
+            |was: &ToldPath| wanted.iter().any(|(told, _)| (told.number, told.source) == (was.number, was.source));
+        for was in were.iter().filter(|was| !is_wanted(was)) {
+            let audience = self.heard(F::FAMILY, was.source, (dest, was.number));
+            self.note_barred(F::FAMILY, (dest, was.number), None);
+            self.batch.withdraw_path(audience, was.number, dest);
+        }
+        let kept: SmallVec<[ToldPath; 8]> = were.iter().copied().filter(is_wanted).collect();
+        if kept.len() < were.len() {
+            self.lots[lot_of(F::FAMILY)].paths.set(tables.store, dest, &kept);
         }
     }
 

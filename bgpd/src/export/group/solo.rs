@@ -81,6 +81,7 @@ impl Group {
             to.paths = from.paths.duplicate(store);
             to.barred.clone_from(&from.barred);
             to.local.clone_from(&from.local);
+            to.due.clone_from(&from.due);
             // A refresh begins anew; a second beginning is what then counts (RFC 7313 §4).
             to.waiting.extend((told_all && !refreshing[at]).then_some(peer));
             to.refreshing.extend(refreshing[at].then_some(peer));

@@ -57,6 +57,13 @@ impl<F: Key> Shard<F> {
         self.journal_of(scope).map_or(0, |journal| journal.backlog(cursor))
     }
 
+    /// The last change of the best path of `dest` is still before a reader of the best paths at `cursor`.
+    #[must_use]
+    pub fn is_unread(&self, dest: DestId, cursor: Cursor) -> bool {
+        let changed = self.dests.get(dest.0 as usize).map_or(0, |record| record.changed);
+        self.journal.is_before(cursor, changed)
+    }
+
     /// [`Self::read`] for a reader of `scope`.
     pub fn read_in(&mut self, scope: Scope, cursor: &mut Cursor) -> Entry {
         if scope == Scope::Best {

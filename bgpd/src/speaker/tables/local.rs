@@ -56,7 +56,8 @@ impl Tables {
         if !dests.is_empty() && !self.hold_exports {
             for group in self.groups.iter_mut().flatten() {
                 let shard = F::shard_mut(&mut self.shards);
-                group.urgent(&mut ExportTables { shard, store: &mut self.store, peers: &self.peers }, &dests);
+                let (peers, installed) = (&self.peers, &self.installed[F::AT]);
+                group.urgent(&mut ExportTables { shard, store: &mut self.store, peers, installed }, &dests);
             }
         }
     }

@@ -74,6 +74,9 @@ pub(crate) struct Rig {
     pub(crate) further: BTreeMap<usize, Vec<Capability>>,
     /// Routes taken back from the shared RIB.
     pub(crate) removed: usize,
+    /// Prefixes that the shared RIB was asked about, each with the number of the batch, and the last number.
+    pub(crate) asked: BTreeMap<IpNet, u64>,
+    pub(crate) asks: u64,
     pub(crate) events: Vec<Event>,
     pub(crate) finished: bool,
     /// What neighbors offer of add-path, by place in the configuration; otherwise all that the configuration has use for.
@@ -209,6 +212,8 @@ impl Rig {
             tracked: BTreeSet::new(),
             further: BTreeMap::new(),
             removed: 0,
+            asked: BTreeMap::new(),
+            asks: 0,
             events: Vec::new(),
             finished: false,
             offers: BTreeMap::new(),
@@ -414,6 +419,11 @@ impl Rig {
     fn output(&mut self, output: Output) {
         match output {
             Output::Rib(batch) => {
+                if let Some(number) = batch.ask {
+                    self.asks = number;
+                    let told = batch.changes.iter().filter(|change| change.route.is_some()).map(|change| change.prefix);
+                    self.asked.extend(told.chain(batch.ask_of.iter().copied()).map(|prefix| (prefix, number)));
+                }
                 for change in batch.changes {
                     match change.route {
                         Some(route) => self.rib.insert(change.prefix, batch.routes[route as usize].clone()),
