@@ -105,6 +105,7 @@ pub fn conformance(backend: &mut dyn FibBackend, ground: Ground) {
     writes_and_removes(backend, ground);
     moves_with_the_object(backend, ground);
     splits_by_weight(backend, ground);
+    takes_as_many_legs_as_it_says(backend, ground);
     discards(backend, ground);
     refuses_one_and_takes_the_rest(backend, ground);
     acknowledges_local_routes(backend, ground);
@@ -170,6 +171,25 @@ fn splits_by_weight(backend: &mut dyn FibBackend, ground: Ground) {
         assert_eq!(now[&net("192.0.2.0/24")], v4);
         assert_eq!(now[&net("2001:db8::/32")], v6);
     }
+    apply(backend, &[], &["192.0.2.0/24", "2001:db8::/32"].map(gone), &[1, 2]);
+}
+
+/// Up to 64 of different weights, as RIB and configuration allow, or fewer where the plane says so.
+fn takes_as_many_legs_as_it_says(backend: &mut dyn FibBackend, ground: Ground) {
+    let count = backend.capacity().legs.min(64);
+    let nth = |first: IpAddr, n: usize| match first {
+        IpAddr::V4(addr) => IpAddr::V4((addr.to_bits() + n as u32).into()),
+        IpAddr::V6(addr) => IpAddr::V6((addr.to_bits() + n as u128).into()),
+    };
+    let legs = |of: [IpAddr; 2]| {
+        let leg = |n: usize| ground.leg(n % 2, nth(of[n % 2], n), n as u16 + 1);
+        Forwarding::Legs((0..count).map(leg).collect())
+    };
+    let (v4, v6) = (legs(ground.v4), legs(ground.v6));
+    let routes = [route("192.0.2.0/24", 1), route("2001:db8::/32", 2)];
+    assert_eq!(apply(backend, &[object(1, v4.clone()), object(2, v6.clone())], &routes, &[]), []);
+    let now = held(backend);
+    assert_eq!((&now[&net("192.0.2.0/24")], &now[&net("2001:db8::/32")]), (&v4, &v6));
     apply(backend, &[], &["192.0.2.0/24", "2001:db8::/32"].map(gone), &[1, 2]);
 }
 
