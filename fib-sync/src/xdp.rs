@@ -73,7 +73,7 @@ impl Default for XdpLimits {
             ipv4_routes: 1_500_000,
             ipv6_routes: 500_000,
             ipv4_groups: 16_384,
-            ipv6_groups: 131_072,
+            ipv6_groups: 262_144,
             next_hops: 65_536,
             neighbors: 16_384,
         }

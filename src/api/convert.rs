@@ -139,7 +139,7 @@ impl Names {
             prefix: entry.prefix.to_string(),
             next_hops: self.forwarding(&entry.forwarding),
             state: fib_entry_state(entry).into(),
-            reason: entry.fault.as_ref().map(fault).unwrap_or_default(),
+            reason: entry.fault.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
     }
 
@@ -154,7 +154,7 @@ impl Names {
                 (prefix, Kind::Different, self.forwarding(desired), self.forwarding(found))
             }
         };
-        let reason = difference.fault.as_ref().map(fault).unwrap_or_default();
+        let reason = difference.fault.as_ref().map(ToString::to_string).unwrap_or_default();
         v1::FibDifference { prefix: prefix.to_string(), kind: kind.into(), desired, found, reason }
     }
 }
