@@ -52,14 +52,14 @@ pub(crate) struct Answers {
 }
 
 impl Rib {
-    /// A batch that asks has been carried out up to its change number `end`; `changes` are those since the last call.
-    pub(crate) fn ask(&mut self, batch: &RouteBatch, changes: std::ops::Range<usize>) {
+    /// Changes `from` to `end` of a batch that asks have been carried out.
+    pub(crate) fn ask(&mut self, batch: &RouteBatch, from: usize, end: usize) {
         let Some(number) = batch.ask else { return };
-        for change in &batch.changes[changes.clone()] {
+        for change in &batch.changes[from..end] {
             let mark = if change.route.is_some() { marks::ASKED_OWN } else { 0 };
             self.ask_of(change.prefix, mark);
         }
-        if changes.end == batch.changes.len() {
+        if end == batch.changes.len() {
             for prefix in &batch.ask_of {
                 self.ask_of(*prefix, marks::ASKED_ANY);
             }

@@ -298,7 +298,7 @@ impl Rib {
                 IpNet::V6(net) => self.change::<V6>(net.trunc(), batch.source, route),
             }
         }
-        self.ask(&batch, next..end);
+        self.ask(&batch, next, end);
         let spent = end - next + 1;
         if end < batch.changes.len() {
             self.jobs[batch.source as usize].push_front(Job::Batch { batch, next: end, ids });

@@ -140,10 +140,15 @@ fn batch(prefixes: impl Iterator<Item = u32>, gateway: &str) -> Input {
     Input::Routes(batch)
 }
 
+/// True if anything moved.
+fn carry(rib: &mut Rib, ends: &mut [End]) -> bool {
+    ends.iter_mut().fold(false, |moved, end| moved | end.carry(rib))
+}
+
 fn settle(rib: &mut Rib, ends: &mut [End]) {
     let limit = Instant::now() + Duration::from_secs(60);
     loop {
-        let moved = ends.iter_mut().fold(false, |moved, end| moved | end.carry(rib));
+        let moved = carry(rib, ends);
         let done = ends.iter().all(|end| end.waiting.is_none() && !rib.fib_pending(end.id));
         if done
             && !moved
@@ -193,7 +198,7 @@ fn a_plane_that_stalls_costs_the_rib_nothing_and_catches_up_with_one_write_per_p
     let all: Vec<u32> = (0..prefixes).collect();
     for some in all.chunks(BATCH) {
         handle(&mut rib, batch(some.iter().copied(), "10.0.0.2"));
-        ends.iter_mut().for_each(|end| drop(end.carry(&mut rib)));
+        carry(&mut rib, &mut ends);
     }
     settle(&mut rib, &mut ends);
 
@@ -206,7 +211,7 @@ fn a_plane_that_stalls_costs_the_rib_nothing_and_catches_up_with_one_write_per_p
         handle(rib, batch(some.iter().copied(), gateway));
         let took = spent() - begin;
         changed.extend(some);
-        ends.iter_mut().for_each(|end| drop(end.carry(rib)));
+        carry(rib, ends);
         took
     };
     let mut free: Vec<Duration> = (0..500).map(|_| churn(&mut rib, &mut ends, &mut changed)).collect();
