@@ -44,6 +44,9 @@ impl<K: Copy + Eq + Hash, V> Pending<K, V> {
     }
 }
 
+/// What became of a route, and the number of the batch after which that was said.
+type Said = (u64, Result<(), NotHeld>);
+
 /// What was pending: our own routes, the state of next hops, what became of routes, the host's addresses.
 #[derive(Debug, Default)]
 pub(super) struct Urgent {
@@ -58,7 +61,7 @@ pub(super) struct Urgent {
 pub(super) struct Lanes {
     local: Mutex<Pending<IpNet, Option<Arc<LocalRoute>>>>,
     reach: Mutex<Pending<IpAddr, Option<Reach>>>,
-    answers: Mutex<Pending<IpNet, (u64, Result<(), NotHeld>)>>,
+    answers: Mutex<Pending<IpNet, Said>>,
     addresses: Mutex<Option<Vec<LinkAddress>>>,
     /// Set after something was put, cleared before taking: looked at once per slice, where a lock would cost more.
     filled: AtomicBool,
