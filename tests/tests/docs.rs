@@ -37,7 +37,9 @@ fn proofs(page: &str) -> Vec<String> {
 fn every_proof_of_a_page_is_a_test() {
     let mut names = BTreeSet::new();
     functions(&root(), &mut names);
-    for (page, at_least) in [("docs/bgp.md", 50), ("docs/bfd.md", 15), ("docs/ospf.md", 40), ("docs/fib-dpdk.md", 15), ("docs/fib.md", 25)] {
+    for (page, at_least) in
+        [("docs/bgp.md", 50), ("docs/bfd.md", 15), ("docs/ospf.md", 40), ("docs/fib-dpdk.md", 15), ("docs/fib.md", 25)]
+    {
         let text = fs::read_to_string(root().join(page)).expect("the page is there");
         let proofs = proofs(&text);
         assert!(proofs.len() > at_least, "the tables of {page} are read: {}", proofs.len());
