@@ -37,8 +37,8 @@ pub struct InstanceConfig {
     pub interfaces: Vec<InterfaceConfig>,
     /// Pacing of origination and of the route calculation.
     pub pacing: Pacing,
-    /// Count of our starts, kept by the carrier across restarts: the high half of cryptographic sequence numbers
-    /// (RFC 7474 §3, RFC 7166 §4.1).
+    /// Greater at each start, and by more than the seconds that the last life lasted; the carrier sees to it. The high half of
+    /// 64-bit cryptographic sequence numbers (RFC 7474 §2, RFC 7166 §4.1), and where the 32-bit ones begin, which count seconds.
     pub boot_count: u32,
     /// Seeds the jitter and first sequence numbers; nothing else is random.
     pub seed: u64,
@@ -170,6 +170,8 @@ pub struct AreaConfig {
     pub ranges: Vec<AreaRange>,
     /// Border routers we keep a virtual link to through this area.
     pub virtual_links: Vec<RouterId>,
+    /// Keys of those virtual links that authenticate.
+    pub virtual_auth: Vec<(RouterId, Vec<AuthKey>)>,
     /// NSSA: translate whatever the election says (RFC 3101 §2.2 NSSATranslatorRole always).
     pub always_translate: bool,
 }
@@ -185,6 +187,7 @@ impl AreaConfig {
             default_cost: 1,
             ranges: Vec::new(),
             virtual_links: Vec::new(),
+            virtual_auth: Vec::new(),
             always_translate: false,
         }
     }
@@ -289,6 +292,8 @@ pub struct BfdConfig {
 /// How packets are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthKind {
+    /// Nothing: among other keys, what is not authenticated is accepted too, for a change to or from authentication.
+    None,
     /// v2: a password in clear (RFC 2328 §D.4.1).
     Simple,
     /// v2: keyed MD5 (RFC 2328 §D.4.3).
@@ -312,6 +317,8 @@ pub struct AuthKey {
     pub id: u16,
     /// The secret.
     pub secret: Secret,
+    /// v2: with the 64-bit sequence numbers of RFC 7474, which no replay survives, not those of RFC 2328.
+    pub extended: bool,
 }
 
 /// Bytes that are never shown.

@@ -2,6 +2,7 @@
 //! shape for both; only layouts and addresses differ, at the edge. It feeds the shared RIB as the sources
 //! [`rib::Source::OspfV2`] and [`rib::Source::OspfV3`], beside `bgpd` and without knowing of it.
 
+mod auth;
 pub mod config;
 mod drops;
 mod flood;

@@ -168,6 +168,17 @@ pub enum Alarm {
         /// The id.
         router: RouterId,
     },
+    /// Packets come whose authentication is wrong; the first of the last minute on this interface.
+    Authentication {
+        /// On this interface.
+        interface: InterfaceId,
+        /// From this address.
+        address: IpAddr,
+        /// In this router's name.
+        router: RouterId,
+        /// What is wrong, in words that say what to do.
+        reason: String,
+    },
     /// Somebody originates LSAs in our name and does not stop.
     ForeignSelfLsa {
         /// Which.

@@ -86,5 +86,7 @@ pub const OPTION_R: u32 = 0x10;
 pub const OPTION_O: u32 = 0x40;
 /// v3 DC / v2 DC: demand circuits (never set by us).
 pub const OPTION_DC: u32 = 0x20;
+/// v3 L: a block of link-local signaling follows (RFC 5613); never set by us.
+pub const OPTION_L: u32 = 0x0200;
 /// v3 AT: an authentication trailer follows (RFC 7166).
 pub const OPTION_AT: u32 = 0x0400;

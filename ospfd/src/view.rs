@@ -86,6 +86,8 @@ pub struct InterfaceView {
     pub full: usize,
     /// Packets dropped on it, by reason, of which there were some.
     pub drops: Vec<(&'static str, u64)>,
+    /// Why somebody was last refused, in words that say what to do.
+    pub obstacle: Option<String>,
 }
 
 /// One neighbor.

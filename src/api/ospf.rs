@@ -376,6 +376,7 @@ fn interface(version: Version, view: &InterfaceView) -> v1::OspfInterface {
         neighbors: count(view.neighbors),
         full: count(view.full),
         drops: view.drops.iter().map(|(reason, number)| ((*reason).to_owned(), *number)).collect(),
+        status: view.obstacle.clone().unwrap_or_default(),
     }
 }
 

@@ -117,7 +117,8 @@ async fn interfaces(client: &Client, which: Which) -> Result<(), Failure> {
     if interfaces.is_empty() {
         return line("no OSPF interfaces: none of [[ospf.interface]] is here");
     }
-    let head = ["INTERFACE", "VERSION", "AREA", "NETWORK", "STATE", "ADDRESS", "COST ", "DR", "FULL ", "NEIGHBORS "];
+    let head =
+        ["INTERFACE", "VERSION", "AREA", "NETWORK", "STATE", "ADDRESS", "COST ", "DR", "FULL ", "NEIGHBORS ", "STATUS"];
     let rows = interfaces.iter().map(|one| {
         [
             one.name.clone(),
@@ -130,6 +131,7 @@ async fn interfaces(client: &Client, which: Which) -> Result<(), Failure> {
             or_dash(one.designated_router.as_deref().unwrap_or_default()),
             count(one.full.into()),
             count(one.neighbors.into()),
+            or_dash(one.status.as_deref().unwrap_or_default()),
         ]
     });
     print(&table(head, rows))

@@ -96,12 +96,16 @@ pub(super) const OSPF_INTERFACE: Keys = &[
     yes("dead_interval"),
     yes("retransmit_interval"),
     yes("poll_interval"),
-    later("auth"),
+    yes("auth"),
     yes("mtu_ignore"),
     yes("ttl_security"),
     yes("neighbors"),
     yes("bfd"),
 ];
+/// An element of `auth`.
+pub(super) const OSPF_AUTH: Keys = &[yes("type"), yes("key_id"), yes("key"), yes("key_file"), yes("extended_sequence")];
+/// An element of `virtual_links` that is a table.
+pub(super) const OSPF_VIRTUAL: Keys = &[yes("router_id"), yes("auth")];
 pub(super) const SERVICE_OSPF: Keys = &[yes("as"), yes("metric")];
 pub(super) const REDISTRIBUTE: Keys = &[yes("from"), yes("policy"), yes("metric")];
 /// `redistribute` of `[ospf]`.

@@ -15,6 +15,7 @@ mod policies;
 mod read;
 mod redact;
 mod routes;
+mod secret;
 mod services;
 #[cfg(test)]
 mod tests;

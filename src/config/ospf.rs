@@ -1,5 +1,7 @@
 //! `[ospf]` with its areas and interfaces: one configuration for both versions, made into one per version.
 
+mod auth;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -17,7 +19,7 @@ use super::bfd::bfd;
 use super::file;
 use super::model::{Distances, NodeModel, OspfModel};
 use super::policies;
-use super::read::{Once, Table, Value};
+use super::read::{Mixed, Once, Table, Value};
 use super::routes::{self, To};
 
 /// `id` of an area: dotted, or a number.
@@ -117,9 +119,17 @@ pub(super) fn ospf(
         let mut config = InstanceConfig { version, interfaces: own, ..common.clone() };
         for area in &mut config.areas {
             area.ranges.retain(|range| family(&range.prefix));
+            for (_, keys) in &mut area.virtual_auth {
+                let given = !keys.is_empty();
+                *keys = auth::of(version, keys);
+                if given && keys.is_empty() {
+                    table.wrong(table.span_of("area"), "area", format!("auth of a virtual link {}", auth::LACKS_V3));
+                }
+            }
         }
         for interface in &mut config.interfaces {
             interface.neighbors.retain(|neighbor| neighbor.is_ipv4() == (version == Version::V2));
+            interface.auth = auth::of(version, &interface.auth);
         }
         if version == Version::V3 {
             config.instance_id = table.int("instance_id", 0..=255).map_or(0, |at| at.value);
@@ -165,13 +175,29 @@ fn areas(table: &Table<'_>) -> Vec<AreaConfig> {
                 area.ranges.push(AreaRange { prefix: at.value, advertise: true, cost: None });
             }
         }
-        for at in table.list::<Ipv4Addr>("virtual_links").unwrap_or_default() {
+        for link in
+            table.mixed::<Ipv4Addr>("virtual_links", "ospf.area.virtual_links", file::OSPF_VIRTUAL).unwrap_or_default()
+        {
+            let (router, span, keys) = match link {
+                Mixed::Value(at) => (at.value, at.span, Vec::new()),
+                Mixed::Table(inner) => {
+                    if !inner.has("router_id") {
+                        inner.missing("router_id", "the border router at the other end, as in \"10.0.0.9\"");
+                    }
+                    let Some(at) = inner.at::<Ipv4Addr>("router_id") else { continue };
+                    (at.value, at.span, auth::keys(&inner, "ospf.area.virtual_links.auth", &[Version::V2]))
+                }
+            };
             if id == AreaId::BACKBONE || area.kind != AreaKind::Normal {
                 // RFC 2328 §3.6, §15.
                 let message = "leads through an area that is neither the backbone nor a stub nor an NSSA";
-                table.wrong(at.span, "virtual_links", message);
-            } else {
-                area.virtual_links.push(RouterId(u32::from(at.value)));
+                table.wrong(span, "virtual_links", message);
+                continue;
+            }
+            let router = RouterId(u32::from(router));
+            area.virtual_links.push(router);
+            if !keys.is_empty() {
+                area.virtual_auth.push((router, keys));
             }
         }
         all.push(area);
@@ -203,7 +229,10 @@ fn interfaces(table: &Table<'_>, areas: &[AreaConfig]) -> Vec<(Vec<Version>, Int
         if !once.take(name.value.clone(), &table, "name", name.span) {
             continue;
         }
-        all.push((versions(&table), interface(&table, &name.value, id)));
+        let versions = versions(&table);
+        let mut config = interface(&table, &name.value, id);
+        config.auth = auth::keys(&table, "ospf.interface.auth", &versions);
+        all.push((versions, config));
     }
     all
 }

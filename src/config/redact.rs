@@ -15,11 +15,13 @@ pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
     while let Some(found) = text[at..].find('=') {
         let equals = at + found;
         at = equals + 1;
-        if !secret(last_word(&text[..equals])) {
-            continue;
-        }
         let value = at + text[at..].len() - text[at..].trim_start_matches([' ', '\t']).len();
         let rest = &text[value..];
+        let word = last_word(&text[..equals]);
+        // `auth` is a list of tables; a text under it is a key that somebody took to belong there.
+        if !secret(word) && !(word == "auth" && rest.starts_with(['"', '\''])) {
+            continue;
+        }
         // A string over several lines ends with its own mark, any other value with its line.
         let end = ["\"\"\"", "'''"].into_iter().find(|mark| rest.starts_with(mark)).map_or_else(
             || rest.find('\n').map_or(text.len(), |end| value + end),
@@ -42,11 +44,12 @@ fn last_word(text: &str) -> &str {
 fn secret(word: &str) -> bool {
     let word = word.to_ascii_lowercase();
     // A known key that happens to look alike, and the path of a file with a password in it, hide nothing.
-    if word == "passive" || word.ends_with("file") {
+    if word == "passive" || word == "key_id" || word.ends_with("file") {
         return false;
     }
     let holds = |part: &&str| word.contains(*part);
-    ["pass", "secret", "pwd"].iter().any(holds) || strsim::damerau_levenshtein(&word, "password") <= 4
+    let near = |right, most| strsim::damerau_levenshtein(&word, right) <= most;
+    ["pass", "secret", "pwd", "key"].iter().any(holds) || near("password", 4) || near("key", 1)
 }
 
 #[cfg(test)]
@@ -75,6 +78,11 @@ mod tests {
             ("password_file = \"/etc/key\"\n", "password_file = \"/etc/key\"\n"),
             ("passive = true\nport = 179\n", "passive = true\nport = 179\n"),
             ("secret = 5", "secret = …"),
+            ("{ type = \"md5\", key_id = 1, key = \"hush\" }", "{ type = \"md5\", key_id = 1, key = …"),
+            ("kye = 'hush'", "kye = …"),
+            ("auth = \"hush\"", "auth = …"),
+            ("auth = [ { type = \"none\" } ]\n", "auth = [ { type = \"none\" } ]\n"),
+            ("key_file = \"/etc/key\"\n", "key_file = \"/etc/key\"\n"),
         ] {
             assert_eq!(shown(text), expected);
         }

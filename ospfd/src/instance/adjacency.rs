@@ -131,6 +131,7 @@ impl Instance {
     pub(super) fn remove_neighbor(&mut self, now: Instant, number: u32, reason: &'static str, out: &mut Outbox) {
         let Some(neighbor) = self.neighbor(number) else { return };
         let (id, configured, address) = (neighbor.interface, neighbor.configured, neighbor.address);
+        let router = neighbor.router;
         if neighbor.help.is_some() {
             self.end_help(now, number, reason, out);
         }
@@ -145,6 +146,7 @@ impl Instance {
         let mut up = false;
         if let Some(interface) = self.interfaces.get_mut(&id) {
             interface.neighbors.retain(|held| *held != number);
+            interface.seen.forget(router);
             up = interface.up;
             self.busy.insert(id);
         }

@@ -1,9 +1,9 @@
 //! Links, addresses and configuration: which interfaces exist, and when their machine starts and stops (RFC 2328 §9.3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::config::{AreaConfig, AreaKind, InstanceConfig, InterfaceConfig, NetworkType};
+use crate::config::{AreaConfig, AreaKind, AuthKey, InstanceConfig, InterfaceConfig, NetworkType};
 use crate::id::{AreaId, InterfaceId, RouterId, Version};
 use crate::interface::{Interface, InterfaceState, VirtualEnd, cost};
 use crate::lsdb::Home;
@@ -63,6 +63,7 @@ impl Instance {
             self.interfaces.entry(id).or_insert_with(|| Interface::new(config.clone(), link.clone(), reference));
         let mtu_changed = interface.link.mtu != link.mtu;
         interface.cost = cost(&config, &link, reference);
+        interface.set_auth(config.auth.clone());
         interface.config = config;
         interface.link = link;
         let usable = up && interface.source(version).is_some();
@@ -229,12 +230,18 @@ impl Instance {
 
     /// Makes an interface per configured virtual link (RFC 2328 §15), and takes away those that are no longer.
     pub(super) fn apply_virtual_links(&mut self, now: Instant, out: &mut Outbox) {
-        let wanted: Vec<(AreaId, RouterId)> = self
+        let keys = |area: &AreaConfig, endpoint: RouterId| {
+            area.virtual_auth.iter().find(|(router, _)| *router == endpoint).map(|(_, keys)| keys.clone())
+        };
+        let wanted: BTreeMap<(AreaId, RouterId), Vec<AuthKey>> = self
             .config
             .areas
             .iter()
             .filter(|area| area.kind == AreaKind::Normal && area.id != AreaId::BACKBONE)
-            .flat_map(|area| area.virtual_links.iter().map(|endpoint| (area.id, *endpoint)))
+            .flat_map(|area| {
+                let keyed = |endpoint: &RouterId| ((area.id, *endpoint), keys(area, *endpoint).unwrap_or_default());
+                area.virtual_links.iter().map(keyed)
+            })
             .collect();
         let held: Vec<(InterfaceId, AreaId, RouterId)> = self
             .interfaces
@@ -242,19 +249,27 @@ impl Instance {
             .filter_map(|held| held.virtual_end.as_ref().map(|end| (held.id, end.transit, end.endpoint)))
             .collect();
         for (id, transit, endpoint) in &held {
-            if !wanted.contains(&(*transit, *endpoint)) {
-                self.stop_interface(now, *id, out);
-                self.interfaces.remove(id);
+            match wanted.get(&(*transit, *endpoint)) {
+                None => {
+                    self.stop_interface(now, *id, out);
+                    self.interfaces.remove(id);
+                }
+                Some(keys) => {
+                    if let Some(interface) = self.interfaces.get_mut(id) {
+                        interface.set_auth(keys.clone());
+                    }
+                }
             }
         }
-        for (transit, endpoint) in wanted {
+        for ((transit, endpoint), keys) in wanted {
             if held.iter().any(|(_, area, router)| (*area, *router) == (transit, endpoint)) {
                 continue;
             }
             let id = (VIRTUAL_BASE..).map(InterfaceId).find(|id| !self.interfaces.contains_key(id));
             let Some(id) = id else { continue };
             let name = format!("vlink-{transit}-{endpoint}");
-            let config = InterfaceConfig::new(&name, AreaId::BACKBONE, NetworkType::PointToPoint);
+            let mut config = InterfaceConfig::new(&name, AreaId::BACKBONE, NetworkType::PointToPoint);
+            config.auth = keys;
             let link = Link {
                 id,
                 name,

@@ -29,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use crate::auth::Sequence;
 use crate::config::{AreaConfig, AreaKind, InstanceConfig};
 use crate::drops::{Drop, Drops};
 use crate::flood::Flushing;
@@ -95,6 +96,7 @@ pub struct Instance {
     pub(crate) version: Version,
     pub(crate) router: RouterId,
     pub(crate) rng: fastrand::Rng,
+    pub(crate) sequence: Sequence,
     pub(crate) areas: BTreeMap<AreaId, Area>,
     /// Every link of the machine, configured or not.
     pub(crate) links: BTreeMap<InterfaceId, (Link, bool)>,
@@ -138,6 +140,7 @@ impl Instance {
             version: config.version,
             router: config.router_id,
             rng: fastrand::Rng::with_seed(config.seed),
+            sequence: Sequence::new(now, config.boot_count),
             areas: BTreeMap::new(),
             links: BTreeMap::new(),
             interfaces: BTreeMap::new(),
@@ -174,6 +177,7 @@ impl Instance {
 
     /// Takes what happened at `now`, and appends what is to be done.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
+        self.sequence.tick(now);
         match input {
             Input::Packet { interface, src, dst, ttl, bytes } => {
                 self.on_packet(now, interface, src, dst, ttl, &bytes, out);

@@ -120,7 +120,7 @@ impl Instance {
         {
             return Err(Drop::Subnet);
         }
-        let packet = self.open(id, src, dst, bytes)?;
+        let packet = self.open(now, id, src, dst, bytes, out)?;
         if packet.router == self.router {
             let local = self.links.values().any(|(link, _)| {
                 link.addresses.iter().any(|net| net.addr() == src) || link.link_local.map(IpAddr::V6) == Some(src)

@@ -97,9 +97,9 @@ impl Instance {
         let Some(interface) = self.interfaces.get(&id) else { return };
         let Some(src) = interface.source(self.version) else { return };
         let packet = Packet { router: self.router, area: interface.area(), instance_id: self.config.instance_id, body };
-        let Some(bytes) = self.seal(interface, &packet, src, dst) else { return };
         let ttl = if interface.is_virtual() || interface.config.ttl_security { 255 } else { 1 };
-        let interface = interface.virtual_end.as_ref().and_then(|end| end.path).map_or(id, |(first, _, _)| first);
-        out.push(Output::Send { interface, src, dst, ttl, bytes });
+        let first = interface.virtual_end.as_ref().and_then(|end| end.path).map_or(id, |(first, _, _)| first);
+        let Some(bytes) = self.seal(id, packet, src, dst) else { return };
+        out.push(Output::Send { interface: first, src, dst, ttl, bytes });
     }
 }

@@ -72,6 +72,7 @@ impl Instance {
             neighbors: self.neighbors_on(held).filter(|neighbor| neighbor.state >= NeighborState::Init).count(),
             full: self.neighbors_on(held).filter(|neighbor| neighbor.state == NeighborState::Full).count(),
             drops: held.drops.rows(),
+            obstacle: held.obstacle.clone().filter(|_| held.up),
         }
     }
 

@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::config::{InterfaceConfig, NetworkType};
+use crate::auth::{self, Seen};
+use crate::config::{AuthKey, InterfaceConfig, NetworkType};
 use crate::drops::Drops;
 use crate::id::{AreaId, InterfaceId, RouterId, SequenceNumber, Version};
 use crate::lsa::LsaHeader;
@@ -70,6 +71,10 @@ pub(crate) struct Interface {
     /// Why somebody's hello was last refused.
     pub(crate) obstacle: Option<String>,
     pub(crate) drops: Drops,
+    /// Sequence numbers of authentication that came in.
+    pub(crate) seen: Seen,
+    /// When wrong authentication was last raised.
+    pub(crate) refused: Option<Instant>,
 }
 
 impl Interface {
@@ -91,6 +96,8 @@ impl Interface {
             last_hello: None,
             obstacle: None,
             drops: Drops::default(),
+            seen: Seen::default(),
+            refused: None,
         }
     }
 
@@ -185,12 +192,22 @@ impl Interface {
             (true, Version::V3) => 1280,
             _ => usize::from(self.link.mtu).max(576),
         };
-        mtu - header - self.config.auth.first().map_or(0, |_| 100)
+        mtu - header - auth::overhead(version, self.config.auth.first())
     }
 
     /// Whether packets to AllDRouters are for us.
     pub(crate) fn designated(&self) -> bool {
         matches!(self.state, InterfaceState::Dr | InterfaceState::Backup)
+    }
+
+    /// Takes other keys; adjacencies stay, and hold if the neighbors have one of them.
+    pub(crate) fn set_auth(&mut self, keys: Vec<AuthKey>) {
+        if self.config.auth != keys {
+            self.seen.keep(&self.config.auth, &keys);
+            self.config.auth = keys;
+            self.obstacle = None;
+            self.refused = None;
+        }
     }
 
     /// Hellos are spoken here.

@@ -1,5 +1,6 @@
 //! Packets and LSAs as octets: RFC 2328 §A and RFC 5340 §A. Every length is checked before it is used, nothing is indexed by
-//! what the wire says, and the checksum of an LSA is looked at after its length. Authentication is not here.
+//! what the wire says, and the checksum of an LSA is looked at after its length. Authentication is in
+//! `auth`.
 
 mod fletcher;
 mod lsa_v2;
@@ -84,13 +85,33 @@ pub fn decode_packet(
     src: IpAddr,
     dst: IpAddr,
 ) -> Result<(Packet, Dropped), DecodeError> {
-    packet::decode(version, bytes, src, dst)
+    packet::decode(version, bytes, Some((src, dst)))
+}
+
+/// Reads a packet whose checksum does not count, because its authentication is right.
+///
+/// # Errors
+/// As [`decode_packet`], but for the checksum.
+pub(crate) fn decode_proven(version: Version, bytes: &Bytes) -> Result<(Packet, Dropped), DecodeError> {
+    packet::decode(version, bytes, None)
 }
 
 /// Writes a packet without authentication.
 #[must_use]
 pub fn encode_packet(version: Version, packet: &Packet, src: IpAddr, dst: IpAddr) -> Bytes {
-    packet::encode(version, packet, src, dst)
+    let mut out = encode_bare(version, packet);
+    write_checksum(version, &mut out, src, dst);
+    out.into()
+}
+
+/// Writes a packet without authentication and without checksum.
+pub(crate) fn encode_bare(version: Version, packet: &Packet) -> Vec<u8> {
+    packet::encode(version, packet)
+}
+
+/// Writes the checksum of a packet that has none yet; v2 leaves its authentication field out (RFC 2328 §D.4).
+pub(crate) fn write_checksum(version: Version, out: &mut [u8], src: IpAddr, dst: IpAddr) {
+    packet::write_checksum(version, out, src, dst);
 }
 
 /// Reads an LSA, which must fill `raw`.

@@ -13,8 +13,8 @@ use crate::packet::{Body, DatabaseDescription, Hello, Packet};
 const LENGTH: DecodeError = DecodeError::Length;
 /// v2's authentication field, which its checksum leaves out.
 const AUTH: std::ops::Range<usize> = 16..24;
-/// AuType of cryptographic authentication (RFC 2328 §D.4.3), without checksum.
-const CRYPTOGRAPHIC: u16 = 2;
+/// AuTypes of cryptographic authentication (RFC 2328 §D.4.3, RFC 7474 §3), without checksum.
+const CRYPTOGRAPHIC: std::ops::RangeInclusive<u16> = 2..=3;
 const PROTOCOL: u8 = 89;
 
 /// Link types by number (RFC 2328 §A.4.2).
@@ -53,11 +53,11 @@ fn sum(version: Version, bytes: &[u8], src: IpAddr, dst: IpAddr) -> u32 {
     }
 }
 
+/// Reads a packet; `path` is its IP source and destination, or `None` if something better than a checksum has vouched for it.
 pub(super) fn decode(
     version: Version,
     bytes: &Bytes,
-    src: IpAddr,
-    dst: IpAddr,
+    path: Option<(IpAddr, IpAddr)>,
 ) -> Result<(Packet, Dropped), DecodeError> {
     let mut head = Reader(bytes);
     let number = head.u8().ok_or(LENGTH)?;
@@ -74,10 +74,12 @@ pub(super) fn decode(
     let mut instance_id = 0;
     let mut checked = true;
     match version {
-        Version::V2 => checked = head.u16().ok_or(LENGTH)? != CRYPTOGRAPHIC,
+        Version::V2 => checked = !CRYPTOGRAPHIC.contains(&head.u16().ok_or(LENGTH)?),
         Version::V3 => instance_id = head.u8().ok_or(LENGTH)?,
     }
-    if checked && sum(version, whole, src, dst) != 0xffff {
+    if let Some((src, dst)) = path.filter(|_| checked)
+        && sum(version, whole, src, dst) != 0xffff
+    {
         return Err(DecodeError::Checksum);
     }
     let mut dropped = Dropped::default();
@@ -193,7 +195,8 @@ fn requests(version: Version, body: &mut Reader<'_>) -> Option<Vec<LsaKey>> {
     Some(keys)
 }
 
-pub(super) fn encode(version: Version, packet: &Packet, src: IpAddr, dst: IpAddr) -> Bytes {
+/// Writes a packet, without authentication and without checksum.
+pub(super) fn encode(version: Version, packet: &Packet) -> Vec<u8> {
     let mut out: Vec<u8> = Vec::with_capacity(1500);
     let v2 = version == Version::V2;
     let kind = match &packet.body {
@@ -216,11 +219,15 @@ pub(super) fn encode(version: Version, packet: &Packet, src: IpAddr, dst: IpAddr
     if let Some(place) = out.get_mut(2..4) {
         place.copy_from_slice(&length.to_be_bytes());
     }
-    let checksum = !u16::try_from(sum(version, &out, src, dst)).unwrap_or(0);
+    out
+}
+
+/// Writes the checksum of a packet that has none yet.
+pub(super) fn write_checksum(version: Version, out: &mut [u8], src: IpAddr, dst: IpAddr) {
+    let checksum = !u16::try_from(sum(version, out, src, dst)).unwrap_or(0);
     if let Some(place) = out.get_mut(12..14) {
         place.copy_from_slice(&checksum.to_be_bytes());
     }
-    out.into()
 }
 
 fn body(version: Version, body: &Body, out: &mut Vec<u8>) {

@@ -35,6 +35,7 @@ pub(in crate::cli) struct OspfInterface {
     pub(in crate::cli) neighbors: u32,
     pub(in crate::cli) full: u32,
     pub(in crate::cli) drops: BTreeMap<String, u64>,
+    pub(in crate::cli) status: Option<String>,
 }
 
 impl From<&v1::OspfInterface> for OspfInterface {
@@ -57,6 +58,7 @@ impl From<&v1::OspfInterface> for OspfInterface {
             neighbors: interface.neighbors,
             full: interface.full,
             drops: interface.drops.clone().into_iter().collect(),
+            status: some(&interface.status),
         }
     }
 }

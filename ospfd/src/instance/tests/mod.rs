@@ -1,6 +1,7 @@
 //! Stories of adjacencies, databases and restarts, each in a world of a few instances.
 
 mod adjacency;
+mod auth;
 mod database;
 mod features;
 mod hostile;
