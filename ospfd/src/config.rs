@@ -44,6 +44,8 @@ pub struct InstanceConfig {
     pub seed: u64,
     /// We come back from a graceful restart, and so much is left of the grace period.
     pub resume: Option<Duration>,
+    /// Neighbors do not know that we restart: they are asked to keep us before our first hello (RFC 3623 §5).
+    pub ask_at_start: bool,
 }
 
 impl InstanceConfig {
@@ -65,6 +67,7 @@ impl InstanceConfig {
             boot_count: 0,
             seed: 1,
             resume: None,
+            ask_at_start: false,
         }
     }
 }

@@ -260,7 +260,7 @@ impl Instance {
         if installed.changed {
             self.routing_changed(home, installed.slot, lsa);
             self.end_help_by_change(now, home, lsa, out);
-            self.check_resume(now, home, lsa, out);
+            self.check_resume(now, lsa, out);
         }
         self.announce_change(home, &lsa.header, false, out);
         Some(installed.slot)

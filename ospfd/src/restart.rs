@@ -1,17 +1,20 @@
 //! Graceful restart (RFC 3623, RFC 5187): we keep a neighbor that restarts, and come back ourselves without anybody routing
 //! around us.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::id::{InterfaceId, LsaKey, LsaType, RouterId, Version};
+use crate::id::{InterfaceId, LsaKey, LsaType, RouterId, SequenceNumber, Version};
 use crate::instance::{Instance, Timer};
 use crate::interface::{Interface, InterfaceState};
-use crate::lsa::{LinkKind, Lsa, LsaBody, MAX_AGE};
+use crate::lsa::{LinkKind, Lsa, LsaBody, LsaHeader, MAX_AGE};
 use crate::lsdb::{Home, Slot};
 use crate::message::{Event, Outbox, Output};
 use crate::neighbor::NeighborState;
+use crate::packet::Body;
+use crate::wire;
 
 /// v3's grace-LSA (RFC 5187 §2.2): link scope.
 const GRACE_V3: LsaType = LsaType(0x000b);
@@ -20,8 +23,11 @@ const GRACE_V2: LsaType = LsaType(9);
 const GRACE_V2_ID: u32 = 3 << 24;
 /// So long the carrier waits for acknowledgments of our grace-LSAs.
 const READY_WAIT: Duration = Duration::from_secs(3);
-/// Reason in our grace-LSAs: software restart (RFC 3623 §A).
+/// Reasons in our grace-LSAs (RFC 3623 §A): unknown, and a software restart.
+const REASON_UNKNOWN: u8 = 0;
 const REASON_SOFTWARE: u8 = 1;
+/// A grace-LSA before our first hello cannot be acknowledged, so it goes out more than once.
+const ASKED_TIMES: usize = 2;
 
 /// A neighbor that we help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +78,11 @@ fn read_grace(mut body: &[u8]) -> Option<Grace> {
     Some(Grace { period: period?, address })
 }
 
-fn write_grace(period: Duration, address: Option<u32>) -> Bytes {
+fn write_grace(period: Duration, reason: u8, address: Option<u32>) -> Bytes {
     let mut body = BytesMut::with_capacity(24);
     body.put_slice(&[0, 1, 0, 4]);
     body.put_u32(u32::try_from(period.as_secs()).unwrap_or(u32::MAX));
-    body.put_slice(&[0, 2, 0, 1, REASON_SOFTWARE, 0, 0, 0]);
+    body.put_slice(&[0, 2, 0, 1, reason, 0, 0, 0]);
     if let Some(address) = address {
         body.put_slice(&[0, 3, 0, 4]);
         body.put_u32(address);
@@ -176,18 +182,46 @@ impl Instance {
             .filter(|interface| interface.speaks() && !interface.is_virtual() && !interface.neighbors.is_empty())
             .map(|interface| interface.id)
             .collect();
+        // What waits for its time is said now: afterwards nobody hears it before we are back.
+        self.own.hurry(now);
+        self.originate_due(now, out);
         for id in ids {
-            let Some(interface) = self.interfaces.get(&id) else { continue };
-            let (kind, number, address) = match self.version {
-                Version::V2 => (GRACE_V2, GRACE_V2_ID, (!interface.point_to_point()).then(|| interface.address_bits())),
-                Version::V3 => (GRACE_V3, id.0, None),
-            };
-            let key = LsaKey { kind, id: number, adv: self.router };
-            let body = LsaBody::Opaque(write_grace(period, address));
+            let Some((key, body)) = self.grace(id, period, REASON_SOFTWARE) else { continue };
             self.declare(now, Home::Link(id), key, 0, body, out);
         }
         self.timers.set(Timer::RestartReady, now + READY_WAIT);
         self.ready_to_restart(out);
+    }
+
+    /// Our grace-LSA of an interface.
+    fn grace(&self, id: InterfaceId, period: Duration, reason: u8) -> Option<(LsaKey, LsaBody)> {
+        let interface = self.interfaces.get(&id)?;
+        let (kind, number, address) = match self.version {
+            Version::V2 => (GRACE_V2, GRACE_V2_ID, (!interface.point_to_point()).then(|| interface.address_bits())),
+            Version::V3 => (GRACE_V3, id.0, None),
+        };
+        let key = LsaKey { kind, id: number, adv: self.router };
+        Some((key, LsaBody::Opaque(write_grace(period, reason, address))))
+    }
+
+    /// Asks the neighbors of an interface to keep us, before the first hello, which would end their adjacencies: the last life
+    /// ended without a word (RFC 3623 §5). They still flood with us, and we are nobody's neighbor yet.
+    pub(crate) fn ask_to_be_kept(&mut self, id: InterfaceId, out: &mut Outbox) {
+        let Some(left) = self.config.resume.filter(|_| self.config.ask_at_start && self.resuming()) else { return };
+        let Some((key, body)) = self.grace(id, left, REASON_UNKNOWN) else { return };
+        let Some(interface) = self.interfaces.get(&id) else { return };
+        let targets: Vec<IpAddr> = if interface.multicast() {
+            vec![self.all_routers()]
+        } else {
+            self.neighbors_on(interface).map(|neighbor| neighbor.address).collect()
+        };
+        let header = LsaHeader { age: 0, options: 0, key, seq: SequenceNumber::INITIAL, checksum: 0, length: 0 };
+        let lsa = wire::encode_lsa(self.version, header, &body);
+        for dst in targets {
+            for _ in 0..ASKED_TIMES {
+                self.send(id, dst, Body::LinkStateUpdate(vec![lsa.clone()]), out);
+            }
+        }
     }
 
     /// An acknowledgment came; perhaps the last one that we wait for.
@@ -247,9 +281,22 @@ impl Instance {
             // It has our database again; its grace-LSA's flush will say that it is done.
             self.routing.neighborhood_changed();
         }
-        if self.resuming() && self.all_back() {
-            self.end_restart(now, "all adjacencies are back", out);
+        if !self.resuming() {
+            return;
         }
+        if self.all_back() {
+            self.end_restart(now, "all adjacencies are back", out);
+        } else if !self.remembered() {
+            // The databases are equal, and ours is not in them: there is nothing to come back to.
+            self.end_restart(now, "nobody remembers us", out);
+        } else {
+            self.look_for_leavers(now, out);
+        }
+    }
+
+    /// A router-LSA of our last life is still there.
+    fn remembered(&self) -> bool {
+        self.db.iter().any(|(_, entry)| entry.own && !entry.flushing && entry.key.kind == self.kinds().router)
     }
 
     /// Whom our router-LSAs of the last life name is adjacent again.
@@ -302,21 +349,54 @@ impl Instance {
         })
     }
 
-    /// A neighbor says that it is no longer adjacent to us, though our last life says so: nobody helps (RFC 3623 §2.2 (2)).
-    pub(crate) fn check_resume(&mut self, now: Instant, home: Home, lsa: &Lsa, out: &mut Outbox) {
-        if !self.resuming() || lsa.header.key.adv == self.router {
-            return;
+    /// Something of the topology was installed while we restart.
+    pub(crate) fn check_resume(&mut self, now: Instant, lsa: &Lsa, out: &mut Outbox) {
+        if self.resuming() && matches!(lsa.body, LsaBody::Router(_) | LsaBody::Network(_)) {
+            self.look_for_leavers(now, out);
         }
-        let LsaBody::Router(theirs) = &lsa.body else { return };
-        let key = LsaKey { kind: self.kinds().router, id: self.own_router_id(), adv: self.router };
-        let Some((_, entry)) = self.db.lookup(home, &key) else { return };
-        let Some(LsaBody::Router(ours)) = self.read(&entry.raw) else { return };
-        let names = |links: &[crate::lsa::RouterLink], who: RouterId| {
-            links.iter().any(|link| link.kind == LinkKind::PointToPoint && link.id == who.0)
-        };
-        if names(&ours.links, lsa.header.key.adv) && !names(&theirs.links, self.router) {
+    }
+
+    /// Whether a neighbor says that it is not adjacent to us, though our last life says so: it does not help (RFC 3623 §2.2 (2)).
+    /// In whatever order the databases come, both must be there.
+    fn look_for_leavers(&mut self, now: Instant, out: &mut Outbox) {
+        let kinds = self.kinds();
+        let left = self.db.iter().any(|(_, entry)| {
+            if !entry.own || entry.flushing || entry.key.kind != kinds.router {
+                return false;
+            }
+            let Some(LsaBody::Router(ours)) = self.read(&entry.raw) else { return false };
+            ours.links.iter().any(|link| match link.kind {
+                LinkKind::PointToPoint => self.left_by(entry.home, RouterId(link.id)),
+                LinkKind::Transit => self.left_out(entry.home, link.id, link.neighbor_interface),
+                LinkKind::Stub | LinkKind::Virtual => false,
+            })
+        });
+        if left {
             self.end_restart(now, "a neighbor did not wait for us", out);
         }
+    }
+
+    /// The router-LSA of `router` is there and has no link to us.
+    fn left_by(&self, home: Home, router: RouterId) -> bool {
+        let id = if self.is_v2() { router.0 } else { 0 };
+        let key = LsaKey { kind: self.kinds().router, id, adv: router };
+        let Some((_, entry)) = self.db.lookup(home, &key).filter(|(_, entry)| !entry.flushing) else { return false };
+        let Some(LsaBody::Router(theirs)) = self.read(&entry.raw) else { return false };
+        !theirs.links.iter().any(|link| link.kind == LinkKind::PointToPoint && link.id == self.router.0)
+    }
+
+    /// The network-LSA of somebody else is there, and we are not in it.
+    fn left_out(&self, home: Home, dr: u32, interface: u32) -> bool {
+        let kind = self.kinds().network;
+        let id = if self.is_v2() { dr } else { interface };
+        let of_it = |key: &LsaKey| key.kind == kind && key.id == id && (self.is_v2() || key.adv.0 == dr);
+        self.db
+            .iter()
+            .filter(|(_, entry)| entry.home == home && !entry.own && !entry.flushing && of_it(&entry.key))
+            .any(|(_, entry)| {
+                let Some(LsaBody::Network(network)) = self.read(&entry.raw) else { return false };
+                !network.attached.contains(&self.router)
+            })
     }
 
     /// Our restart is over: everything is said anew, and what is no longer true is flushed (RFC 3623 §2.3).

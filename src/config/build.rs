@@ -23,6 +23,8 @@ use super::read::{Number, Once, Sink, Table};
 use super::{neighbors, ospf, policies, routes, services};
 
 /// The socket of the API when nothing is said.
+/// What must outlive the node is here (systemd's StateDirectory).
+const STATE_DIR: &str = "/var/lib/anyhop";
 const DEFAULT_API: &str = "/run/anyhop/anyhop.sock";
 
 /// The model of `text` and what is to be thought about, or everything that is wrong with it. Relative paths in the text begin
@@ -53,7 +55,12 @@ pub(super) fn neighbor(text: &str, base: &Path, speaker: &SpeakerConfig) -> Resu
         }
         return Err(sink.into_parts().0);
     }
-    let node = NodeModel { asn: speaker.asn, router_id: speaker.router_id, site: String::new() };
+    let node = NodeModel {
+        asn: speaker.asn,
+        router_id: speaker.router_id,
+        site: String::new(),
+        state_dir: PathBuf::from(STATE_DIR),
+    };
     let read = |root: &DeTable<'_>| {
         let root = Table::open(root, 0..0, "", ROOT, &sink);
         let all = neighbors::neighbors(&root, &[], &node, speaker.confederation.as_ref());
@@ -150,7 +157,12 @@ fn build(root: &Table<'_>) -> Model {
 }
 
 fn node(root: &Table<'_>) -> NodeModel {
-    let empty = NodeModel { asn: 0, router_id: Ipv4Addr::UNSPECIFIED, site: String::new() };
+    let empty = NodeModel {
+        asn: 0,
+        router_id: Ipv4Addr::UNSPECIFIED,
+        site: String::new(),
+        state_dir: PathBuf::from(STATE_DIR),
+    };
     let Some(table) = root.table("node", "node", file::NODE) else {
         if !root.has("node") {
             root.missing("node", "write [node] with asn and router_id");
@@ -177,6 +189,7 @@ fn node(root: &Table<'_>) -> NodeModel {
         asn: asn.map_or(empty.asn, |asn| asn.value),
         router_id: router_id.map_or(empty.router_id, |id| id.value),
         site: table.get("site").unwrap_or_default(),
+        state_dir: table.resolve(&table.get::<String>("state_dir").unwrap_or_else(|| STATE_DIR.to_owned())),
     }
 }
 

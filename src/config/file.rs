@@ -46,7 +46,7 @@ pub(super) const ROOT: Keys = &[
     later("bmp"),
 ];
 
-pub(super) const NODE: Keys = &[yes("asn"), yes("router_id"), yes("site")];
+pub(super) const NODE: Keys = &[yes("asn"), yes("router_id"), yes("site"), yes("state_dir")];
 pub(super) const API: Keys = &[yes("listen"), later("tls")];
 pub(super) const LOG: Keys = &[yes("level"), yes("format")];
 pub(super) const BGP: Keys = &[
@@ -73,7 +73,7 @@ pub(super) const OSPF: Keys = &[
     yes("interface"),
 ];
 pub(super) const OSPF_MAX_METRIC: Keys = &[yes("on_startup"), yes("on_drain")];
-pub(super) const OSPF_RESTART: Keys = &[later("enabled"), yes("helper"), yes("grace_period")];
+pub(super) const OSPF_RESTART: Keys = &[yes("enabled"), yes("helper"), yes("grace_period")];
 pub(super) const OSPF_LIMITS: Keys = &[yes("lsas"), yes("per_origin"), yes("per_neighbor")];
 pub(super) const OSPF_AREA: Keys = &[
     yes("id"),

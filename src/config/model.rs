@@ -57,6 +57,8 @@ pub struct NodeModel {
     pub router_id: Ipv4Addr,
     /// Label of this site; may be empty.
     pub site: String,
+    /// Where the node keeps what must outlive it.
+    pub state_dir: PathBuf,
 }
 
 /// An address the API listens on.

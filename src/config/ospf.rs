@@ -89,7 +89,7 @@ pub(super) fn ospf(
     if let Some(inner) = table.table("graceful_restart", "ospf.graceful_restart", file::OSPF_RESTART) {
         let default = GracefulRestart::default();
         common.graceful_restart = GracefulRestart {
-            enabled: false,
+            enabled: inner.get("enabled").unwrap_or(default.enabled),
             helper: inner.get("helper").unwrap_or(default.helper),
             grace_period: seconds(&inner, "grace_period", 1..=1800).unwrap_or(default.grace_period),
         };

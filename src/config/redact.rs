@@ -19,7 +19,7 @@ pub(super) fn hidden(text: &str) -> Vec<Range<usize>> {
         let rest = &text[value..];
         let word = last_word(&text[..equals]);
         // `auth` is a list of tables; a text under it is a key that somebody took to belong there.
-        if !secret(word) && !(word == "auth" && rest.starts_with(['"', '\''])) {
+        if !(secret(word) || word == "auth" && rest.starts_with(['"', '\''])) {
             continue;
         }
         // A string over several lines ends with its own mark, any other value with its line.

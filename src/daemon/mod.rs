@@ -23,6 +23,7 @@ mod added;
 mod api_routes;
 pub mod handles;
 mod host;
+mod kept;
 mod log;
 mod node;
 pub(crate) mod ospf;

@@ -171,6 +171,11 @@ fn restarts_gracefully(model: &Model) -> bool {
     model.speaker.neighbors.iter().any(|neighbor| neighbor.enabled && neighbor.graceful_restart.restarting)
 }
 
+/// Neighbors of OSPF are asked to keep us while we restart.
+fn ospf_restarts_gracefully(model: &Model) -> bool {
+    model.ospf.iter().flat_map(|ospf| &ospf.versions).any(|config| config.graceful_restart.enabled)
+}
+
 /// An earlier run left routes that still forward. A data plane that cannot be read counts as one that lost them: to say that
 /// forwarding went on although it did not draws traffic into a hole.
 fn forwards(backends: &mut [Box<dyn fib_sync::backend::FibBackend>]) -> bool {
@@ -212,13 +217,15 @@ pub async fn start(model: Model, platform: Platform, config: Option<PathBuf>) ->
     let io = IoConfig { listen: model.bgp.listen.clone(), ..IoConfig::default() };
     let mut speaker = model.speaker.clone();
     speaker.seed = seed;
-    speaker.restarting = restarts_gracefully(&model) && forwards(&mut opened.backends);
+    let graceful = restarts_gracefully(&model) || ospf_restarts_gracefully(&model);
+    let forwards = graceful && forwards(&mut opened.backends);
+    speaker.restarting = restarts_gracefully(&model) && forwards;
     let bgp = bgpd::io::spawn(speaker, io, rib.sink())?;
     // The configured VIPs are the services' from the first moment, also those bound before we came.
     let vips = model.services.iter().flat_map(|service| service.vips.iter().copied()).collect();
     let (vips, claimed) = watch::channel(vips);
     let bfd = bfd::spawn(seed.rotate_left(32))?;
-    let ospf = Ospf::start(&model, &rib, &bfd, &events, seed)?;
+    let ospf = Ospf::start(&model, &rib, &bfd, &events, seed, forwards)?;
     let anycast = anycast(&rib, &bgp, &ospf, opened.addresses, vips);
     let backends = spawn_backends(opened.backends, &rib, &events)?;
     let listening = Listeners { bgp: bgp.clone(), anycast: anycast.clone() };
@@ -436,7 +443,7 @@ impl Running {
             self.node.neighbors.configure(speaker).await.map_err(|gone| gone.to_string())??;
         }
         if diff.ospf {
-            self.node.ospf.configure(model.ospf.as_ref(), self.seed).await;
+            self.node.ospf.configure(&model, self.seed).await;
         }
         if diff.statics {
             let (done, told) = oneshot::channel();
@@ -454,7 +461,7 @@ impl Running {
 
     /// Stops the node: services are drained and withdrawn, VIPs taken off, sessions closed with a Cease, our routes removed
     /// from the data planes unless told to keep them. Where all keep them, neighbors that keep our routes over a restart are
-    /// left to do so (RFC 4724 §4.1). Takes at most nine seconds and the drain times.
+    /// left to do so (RFC 4724 §4.1, RFC 3623 §2.1). Takes at most nine seconds and the drain times.
     pub async fn stop(self) {
         self.node.events.send(What::Stopping);
         let services = self.node.anycast.services().await;
@@ -470,12 +477,16 @@ impl Running {
         };
         let (kept, removed): (Vec<_>, Vec<_>) = self.backends.iter().cloned().partition(keeps);
         let forwards_on = removed.is_empty() && !kept.is_empty();
+        let ospf_restarts = forwards_on && ospf_restarts_gracefully(&self.model);
         let orderly = async move {
-            node.ospf.drain().await;
+            // Who comes back at once is not routed around.
+            if !ospf_restarts {
+                node.ospf.drain().await;
+            }
             node.anycast.shutdown().await;
             // Routes that stay must outlive the sessions they came from.
             stop_backends(&kept, OnStop::Keep).await;
-            node.ospf.stop().await;
+            node.ospf.stop(ospf_restarts).await;
             let sessions = async {
                 match forwards_on {
                     true => node.bgp.restart().await,

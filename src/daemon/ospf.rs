@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bgpd::policy::MetricType;
 use fib_sync::host;
@@ -21,23 +20,35 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 
 use super::handles::{Events, RibHandle, What};
+use super::kept::{Kept, Last};
 use super::redistribute::Externals;
 use crate::bfd::{Bfd, Timers, Wanted};
-use crate::config::model::{Distances, Model, OspfModel};
+use crate::config::model::{Distances, Model};
 
 /// The instances, one for each version that is spoken. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Ospf {
     instances: Arc<[Handle]>,
+    kept: Option<Arc<Kept>>,
 }
 
 impl Ospf {
-    /// Starts what the model asks for.
+    /// Starts what the model asks for. `forwards`: an earlier run left routes that still forward, so that neighbors may be asked
+    /// to keep us.
     ///
     /// # Errors
     /// Raw sockets, or a thread, cannot be had.
-    pub(super) fn start(model: &Model, rib: &RibHandle, bfd: &Bfd, events: &Events, seed: u64) -> io::Result<Self> {
+    pub(super) fn start(
+        model: &Model,
+        rib: &RibHandle,
+        bfd: &Bfd,
+        events: &Events,
+        seed: u64,
+        forwards: bool,
+    ) -> io::Result<Self> {
         let Some(ospf) = &model.ospf else { return Ok(Self::default()) };
+        let kept = Kept::open(model);
+        kept.tend();
         let mut instances = Vec::new();
         for config in &ospf.versions {
             let (rib, distances) = (rib.clone(), model.distances);
@@ -46,12 +57,17 @@ impl Ospf {
                 // An error means that the node stops.
                 let _ = rib.blocking_urgent(rib::message::Input::Routes(batch));
             });
-            let handle = ospfd::io::spawn(completed(config, seed), sink)?;
+            let mut config = completed(config, seed);
+            config.boot_count = kept.boot;
+            if config.graceful_restart.enabled && forwards {
+                resume(&mut config, kept.last);
+            }
+            let handle = ospfd::io::spawn(config, sink)?;
             tokio::spawn(say(handle.clone(), events.clone()));
             tokio::spawn(watch_paths(handle.clone(), bfd.clone()));
             instances.push(handle);
         }
-        Ok(Self { instances: instances.into() })
+        Ok(Self { instances: instances.into(), kept: Some(kept) })
     }
 
     /// Whether there is any instance.
@@ -105,8 +121,11 @@ impl Ospf {
     }
 
     /// Brings the instances to a new configuration of the same versions.
-    pub(super) async fn configure(&self, model: Option<&OspfModel>, seed: u64) {
-        for config in model.iter().flat_map(|model| &model.versions) {
+    pub(super) async fn configure(&self, model: &Model, seed: u64) {
+        if let Some(kept) = &self.kept {
+            kept.configured(model);
+        }
+        for config in model.ospf.iter().flat_map(|model| &model.versions) {
             for instance in self.instances.iter().filter(|instance| instance.version() == config.version) {
                 instance.tell(Input::Config(Box::new(completed(config, seed)))).await;
             }
@@ -120,21 +139,31 @@ impl Ospf {
         }
     }
 
-    /// Flushes what we said and ends the instances.
-    pub(super) async fn stop(&self) {
+    /// Ends the instances. What we said is flushed; or else, to come back soon, neighbors are asked to keep us (RFC 3623 §2.1).
+    pub(super) async fn stop(&self, restarts: bool) {
         for instance in self.instances.iter() {
-            instance.stop(Stop::Leave).await;
+            instance.stop(if restarts { Stop::Restart } else { Stop::Leave }).await;
+        }
+        if let Some(kept) = &self.kept {
+            kept.end(restarts);
         }
     }
 }
 
 /// The configuration with what only a running node knows.
-#[allow(clippy::disallowed_methods)] // The time of day counts our starts.
 fn completed(config: &InstanceConfig, seed: u64) -> InstanceConfig {
-    let day = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    // RFC 7474 §3: greater after each start. Seconds are, and need no file.
-    let boot_count = u32::try_from(day.as_secs()).unwrap_or(u32::MAX);
-    InstanceConfig { seed, boot_count, ..config.clone() }
+    InstanceConfig { seed, ..config.clone() }
+}
+
+/// Goes on where the last life ended, if that is not too long ago.
+fn resume(config: &mut InstanceConfig, last: Last) {
+    let period = config.graceful_restart.grace_period;
+    match last {
+        Last::Nothing => {}
+        Last::Restarting(away) => config.resume = period.checked_sub(away),
+        // RFC 3623 §5: nobody was asked yet.
+        Last::Lost => (config.resume, config.ask_at_start) = (Some(period), true),
+    }
 }
 
 /// Whether a version carries the prefix's family.

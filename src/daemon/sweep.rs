@@ -27,8 +27,8 @@ pub(super) async fn run(node: Node, mut synced: watch::Receiver<bool>) {
     if synced.wait_for(|synced| *synced).await.is_err() {
         return;
     }
-    // After a restart BGP holds its routes for as long as it told the neighbors; then it lets go by itself.
-    while holding(&node).await {
+    // After a restart BGP and OSPF hold their routes for as long as they told the neighbors; then they let go by themselves.
+    while holding(&node).await || restarting(&node).await {
         tokio::time::sleep(LOOK).await;
     }
     let _ = tokio::time::timeout(LONGEST, converged(&node)).await;
@@ -43,6 +43,18 @@ pub(super) async fn run(node: Node, mut synced: watch::Receiver<bool>) {
 /// BGP knows routes that the RIB has not been told.
 async fn holding(node: &Node) -> bool {
     matches!(node.bgp.query(Query::Summary).await, Ok(Reply::Summary(summary)) if summary.holding)
+}
+
+/// OSPF comes back from a graceful restart, and knows routes that the RIB has not been told.
+async fn restarting(node: &Node) -> bool {
+    for instance in node.ospf.instances() {
+        if let Some(View::Summary(summary)) = instance.ask(ospfd::view::Query::Summary).await
+            && summary.restarting
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// Returns once every protocol has said what it has to say, at once if none is spoken.

@@ -52,9 +52,9 @@ pub(super) fn sign(before: &[u8], src: IpAddr, key: &AuthKey, length: usize) -> 
 
 /// The options of packets that have some.
 fn options(bytes: &[u8]) -> Option<u32> {
-    let at = match bytes.get(1)? {
-        &HELLO => 21,
-        &DESCRIPTION => 17,
+    let at = match *bytes.get(1)? {
+        HELLO => 21,
+        DESCRIPTION => 17,
         _ => return None,
     };
     let [a, b, c] = bytes.get(at..at + 3)?.try_into().ok()?;

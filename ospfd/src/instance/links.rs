@@ -119,6 +119,7 @@ impl Instance {
                 let poll = self.interfaces.get(&id).map_or(Duration::from_secs(120), |held| held.config.poll_interval);
                 self.timers.set(Timer::Poll(id), now + poll);
             }
+            self.ask_to_be_kept(id, out);
             self.timers.set(Timer::Hello(id), now);
             self.timers.set_earlier(Timer::Stuck, now + dead);
         }

@@ -109,6 +109,20 @@ impl Own {
         self.queue.first().map(|(at, _, _)| *at)
     }
 
+    /// What waits for its time is due now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.queue = std::mem::take(&mut self.queue)
+            .into_iter()
+            .map(|(at, home, key)| {
+                let at = at.min(now);
+                if let Some(pace) = self.paces.get_mut(&(home, key)) {
+                    pace.due = Some(at);
+                }
+                (at, home, key)
+            })
+            .collect();
+    }
+
     pub(crate) fn forget_home(&mut self, home: Home) {
         self.held.retain(|(held, _)| *held != home);
         self.paces.retain(|(held, _), _| *held != home);

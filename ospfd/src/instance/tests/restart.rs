@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::world::{World, id};
 use crate::config::NetworkType::{Broadcast, PointToPoint};
-use crate::id::Version::{V2, V3};
-use crate::message::{Event, Input};
+use crate::id::Version::{self, V2, V3};
+use crate::message::{Event, Input, ServiceRoute};
 use crate::view::LsaView;
 
 fn graceful(world: &mut World) {
@@ -120,4 +120,125 @@ fn nobody_helps_who_is_told_not_to() {
     world.kill(1);
     world.run_secs(45);
     assert!(world.neighbors(0).is_empty());
+}
+
+/// Why the restart of a router ended.
+fn ended(world: &World, router: usize) -> Option<&'static str> {
+    world.events.iter().rev().find_map(|(who, event)| match event {
+        Event::RestartEnded { reason } if *who == router => Some(*reason),
+        _ => None,
+    })
+}
+
+/// 0 - 1 - 2 - 3, everybody graceful, router 1 dies without a word and is away for so long.
+fn lost(version: Version, network: crate::config::NetworkType, away_secs: u64) -> (World, Vec<i32>) {
+    let mut world = World::new(version, 4);
+    world.wire(&[0, 1], network, 0);
+    world.wire(&[1, 2], network, 0);
+    world.wire(&[2, 3], network, 0);
+    graceful(&mut world);
+    world.start();
+    world.run_secs(100);
+    world.expect_full(&[1, 2, 2, 1]);
+    let before = [1, 2, 3].map(|of| said(&world, 3, of).header.seq.0).to_vec();
+    world.kill(1);
+    world.run_secs(away_secs);
+    world.reboot(1, |config| (config.resume, config.ask_at_start) = (Some(Duration::from_secs(100)), true));
+    (world, before)
+}
+
+#[test]
+fn who_dies_without_a_word_and_is_back_in_time_is_kept_too() {
+    for version in [V2, V3] {
+        for network in [PointToPoint, Broadcast] {
+            let (mut world, before) = lost(version, network, 20);
+            world.run_ms(100);
+            assert!(world.routes[1].is_empty() || ended(&world, 1).is_some(), "nothing is exported before the end");
+            world.run_secs(60);
+            world.expect_full(&[1, 2, 2, 1]);
+            world.expect_equal();
+            assert_eq!(ended(&world, 1), Some("all adjacencies are back"), "{version:?} {network:?}");
+            assert!(!world.routes[1].is_empty());
+            for of in [1, 3] {
+                assert_eq!(
+                    said(&world, 3, of).header.seq.0,
+                    before[usize::from(of) - 1],
+                    "{version:?} {network:?}: {of}"
+                );
+            }
+            let left = if version == V2 { 9 } else { 0x000b };
+            assert!((0..4).all(|router| world.of_kind(router, left).is_empty()), "grace-LSAs are flushed");
+        }
+    }
+}
+
+#[test]
+fn who_is_back_too_late_says_everything_anew_at_once() {
+    for version in [V2, V3] {
+        for network in [PointToPoint, Broadcast] {
+            // After the dead interval of 40 s neighbors have let it go.
+            let (mut world, _) = lost(version, network, 55);
+            world.run_secs(if network == PointToPoint { 3 } else { 50 });
+            assert_eq!(ended(&world, 1), Some("a neighbor did not wait for us"), "{version:?} {network:?}");
+            world.run_secs(5);
+            world.expect_full(&[1, 2, 2, 1]);
+            world.expect_equal();
+            // After two hours nobody has anything of it.
+            let (mut world, _) = lost(version, network, 7200);
+            world.run_secs(if network == PointToPoint { 3 } else { 50 });
+            assert_eq!(ended(&world, 1), Some("nobody remembers us"), "{version:?} {network:?}");
+            world.run_secs(5);
+            world.expect_full(&[1, 2, 2, 1]);
+            world.expect_equal();
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_back_before_a_restart_is_gone_for_everybody() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 3);
+        world.wire(&[0, 1], PointToPoint, 0);
+        world.wire(&[1, 2], PointToPoint, 0);
+        graceful(&mut world);
+        world.start();
+        world.run_secs(5);
+        let prefix: ipnet::IpNet = if version == V2 { "192.0.2.53/32" } else { "2001:db8:53::1/128" }.parse().unwrap();
+        // It flaps, so that its last word would have to wait.
+        for number in 0..9 {
+            let announce = (number % 2 == 0).then_some(ServiceRoute::Stub { metric: 1 });
+            world.tell(1, Input::Service { prefix, announce });
+            world.run_ms(3);
+        }
+        world.tell(1, Input::Service { prefix, announce: None });
+        restart(&mut world, 1, 1000);
+        world.run_secs(5);
+        world.expect_full(&[1, 2, 1]);
+        assert!(world.way(0, &prefix.to_string()).is_none());
+        assert_eq!(ended(&world, 1), Some("all adjacencies are back"));
+        world.expect_equal();
+    }
+}
+
+#[test]
+fn a_restart_that_nobody_completes_ends_with_its_time() {
+    let mut world = World::new(V2, 3);
+    world.wire(&[0, 1], PointToPoint, 0);
+    world.wire(&[1, 2], PointToPoint, 0);
+    graceful(&mut world);
+    world.start();
+    world.run_secs(5);
+    world.tell(1, Input::PrepareRestart);
+    world.run_ms(100);
+    world.kill(1);
+    // One of the two is gone for good meanwhile.
+    world.kill(0);
+    world.run_secs(10);
+    world.reboot(1, |config| config.resume = Some(Duration::from_secs(100)));
+    world.run_secs(95);
+    assert_eq!(ended(&world, 1), None);
+    assert!(world.routes[1].is_empty(), "what forwards goes on as it did");
+    world.run_secs(6);
+    assert_eq!(ended(&world, 1), Some("the grace period is over"));
+    assert!(!world.routes[1].is_empty());
 }
