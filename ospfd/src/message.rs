@@ -94,7 +94,7 @@ pub struct ExternalRoute {
     pub type2: bool,
     /// Tag; 0 is none.
     pub tag: u32,
-    /// Where traffic should go, if not to us.
+    /// The route's next hop: others are sent there directly if it is on a network of ours that they reach.
     pub forwarding: Option<IpAddr>,
 }
 

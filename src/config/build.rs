@@ -117,6 +117,9 @@ fn build(root: &Table<'_>) -> Model {
     let ospf = ospf::ospf(root, &node, &distances, &policy_names);
     let services = services::services(root, distances.service);
     services::check_via(root, &services, ospf.is_some());
+    if let Some(ospf) = &ospf {
+        ospf::check_restart(root, ospf, &services);
+    }
     let withdrawal_budget = services::budget(root);
     let statics = routes::statics(root, &distances);
     for neighbor in &neighbors {

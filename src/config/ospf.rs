@@ -21,6 +21,7 @@ use super::model::{Distances, NodeModel, OspfModel};
 use super::policies;
 use super::read::{Mixed, Once, Table, Value};
 use super::routes::{self, To};
+use crate::anycast::{ServiceSpec, Via};
 
 /// `id` of an area: dotted, or a number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +139,20 @@ pub(super) fn ospf(
     }
     let redistribute = routes::redistribute(&table, "ospf.redistribute", To::Ospf, policies);
     Some(OspfModel { versions, redistribute })
+}
+
+/// Warns of addresses that stay announced while nobody is behind them: a planned restart takes services back first, but who
+/// dies cannot.
+pub(super) fn check_restart(root: &Table<'_>, ospf: &OspfModel, services: &[ServiceSpec]) {
+    let enabled = ospf.versions.iter().any(|config| config.graceful_restart.enabled);
+    let Some(service) = services.iter().find(|service| enabled && service.via.contains(&Via::Ospf)) else { return };
+    let Some(table) = root.inner("ospf", "ospf") else { return };
+    let message = format!(
+        "enabled = true covers service {:?}: if this node dies, neighbors keep sending packets to dead VIPs until it is back; leave \
+         enabled out where services are announced",
+        service.name
+    );
+    table.warn(table.span_of("graceful_restart"), "graceful_restart", message);
 }
 
 fn areas(table: &Table<'_>) -> Vec<AreaConfig> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bgpd::config::{AddPath, Aggregate, Confederation, GracefulRestart, MaxPrefix, PolicyRef, RemoteAs, Role, Secret};
 use bgpd::speaker::Effect;
+use ospfd::RouterId;
+use ospfd::config::AuthKind;
 use ospfd::message::{ExternalRoute, ServiceRoute};
 use proptest::prelude::*;
 use rib::{AddressFamily, AdminDistance, Discard, Metric, Protocol};
@@ -233,6 +235,53 @@ ospf = { as = "external", metric = 99 }
 }
 
 /// After the three lines of [`NODE`]: the text, and what stands in the first error.
+#[test]
+fn each_version_of_ospf_has_the_keys_that_it_can_use() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("key"), "from-a-file\n").expect("written");
+    let text = format!(
+        "{NODE}state_dir = \"kept\"\n[ospf]\ngraceful_restart = {{ enabled = true }}\n[[ospf.area]]\nid = 0\n[[ospf.area]]\nid = 1\n\
+         virtual_links = [\"10.0.0.8\", {{ router_id = \"10.0.0.9\", auth = [ {{ type = \"hmac-sha-1\", key_id = 2, key = \"v\" }} ] }}]\n\
+         [[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [\n  {{ type = \"md5\", key_id = 1, key = \"hush\" }},\n  \
+         {{ type = \"hmac-sha-256\", key_id = 2, key_file = \"key\", extended_sequence = true }},\n  {{ type = \"none\" }},\n]\n"
+    );
+    let (model, warnings) = super::review_text(&dir.path().join("t.toml"), &text).expect("valid");
+    assert_eq!(model.node.state_dir, dir.path().join("kept"));
+    assert!(warnings.list().iter().all(|warning| warning.message.contains("read by others")), "{warnings}");
+    let [v2, v3] = &model.ospf.as_ref().expect("OSPF").versions[..] else { panic!() };
+    assert!(v2.graceful_restart.enabled && v3.graceful_restart.enabled);
+    let told = |config: &ospfd::config::InstanceConfig| -> Vec<(AuthKind, u16, Vec<u8>, bool)> {
+        let keys = config.interfaces[0].auth.iter();
+        keys.map(|key| (key.kind, key.id, key.secret.reveal().to_vec(), key.extended)).collect()
+    };
+    let none = (AuthKind::None, 0, Vec::new(), false);
+    let file = |extended| (AuthKind::HmacSha256, 2, b"from-a-file".to_vec(), extended);
+    assert_eq!(told(v2), [(AuthKind::Md5, 1, b"hush".to_vec(), false), file(true), none.clone()]);
+    assert_eq!(told(v3), [file(false), none]);
+    for version in [v2, v3] {
+        let area = &version.areas[1];
+        assert_eq!(area.virtual_links, [RouterId(0x0a00_0008), RouterId(0x0a00_0009)]);
+        assert_eq!(
+            (area.virtual_auth.len(), area.virtual_auth[0].0, area.virtual_auth[0].1.len()),
+            (1, RouterId(0x0a00_0009), 1)
+        );
+    }
+    let debug = format!("{model:?}");
+    assert!(!debug.contains("hush") && !debug.contains("from-a-file"), "Debug shows no key");
+    // A key that other routers may take differently, and a restart that may leave dead addresses announced.
+    let text = format!(
+        "{NODE}[ospf]\ngraceful_restart = {{ enabled = true }}\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\n\
+         auth = [ {{ type = \"hmac-sha-1\", key_id = 1, key = \"{}\" }} ]\n\
+         [[service]]\nname = \"dns\"\nvips = [\"192.0.2.53/32\"]\nvia = [\"ospf\"]\n",
+        "hush".repeat(6)
+    );
+    let (_, warnings) = super::review_text(&dir.path().join("t.toml"), &text).expect("valid");
+    let said: Vec<&str> = warnings.list().iter().map(|warning| warning.message.as_str()).collect();
+    assert!(said.iter().any(|said| said.starts_with("is longer than the digest")), "{said:?}");
+    assert!(said.iter().any(|said| said.starts_with("enabled = true covers service \"dns\"")), "{said:?}");
+    assert!(!warnings.to_string().contains("hush"), "{warnings}");
+}
+
 const BAD: &[(&str, &str)] = &[
     ("[nod]\n", "4:2 nod: is not a known key; did you mean \"node\"?"),
     ("[bgp]\nlisten_on = []\n", "5:1 bgp.listen_on: is not a known key; did you mean \"listen\"?"),
@@ -274,6 +323,42 @@ const BAD: &[(&str, &str)] = &[
     (
         "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v4\"]\n",
         "8:13 ospf.interface.versions: \"v4\" is not one of \"v2\", \"v3\"",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"md6\", key_id = 1, key = \"hush\" } ]\n",
+        "8:19 ospf.interface.auth.type: \"md6\" is not one of",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"md5\", key_id = 1, key = \"hush\" } ]\n",
+        "8:8 ospf.interface.auth: has no key for OSPFv3, which takes hmac-sha-1, -256, -384 and -512 only",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v2\"]\nauth = [ { type = \"md5\", key_id = 1, key = \"hushhushhushhushh\" } ]\n",
+        "9:45 ospf.interface.auth.key: is 17 octets long; this type takes from 1 to 16",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v2\"]\nauth = [ { type = \"simple\", key = \"hush\", key_id = 1 } ]\n",
+        "9:51 ospf.interface.auth.key_id: is for digests",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"hmac-sha-256\", key_id = 256, key = \"hush\" } ]\n",
+        "8:44 ospf.interface.auth.key_id: must be",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"hmac-sha-256\", key = \"hush\" } ]\n",
+        "8:10 ospf.interface.auth.key_id: is missing",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"hmac-sha-256\", key_id = 1 } ]\n",
+        "8:10 ospf.interface.auth.key: is missing",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"hmac-sha-1\", key_id = 1, key = \"a\" }, { type = \"hmac-sha-256\", key_id = 1, key = \"b\" } ]\n",
+        "8:90 ospf.interface.auth.key_id: 1 stands twice",
+    ),
+    (
+        "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v3\"]\nauth = [ { type = \"hmac-sha-1\", key_id = 300, key = \"a\", extended_sequence = true } ]\n",
+        "9:77 ospf.interface.auth.extended_sequence: is for hmac-sha-* in OSPFv2",
     ),
     (
         "[ospf]\nreference_bandwidth = \"fast\"\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\n",

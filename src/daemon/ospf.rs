@@ -113,7 +113,7 @@ impl Ospf {
                     metric: route.metric,
                     type2: route.metric_type == MetricType::Two,
                     tag: route.tag,
-                    forwarding: None,
+                    forwarding: route.gateway,
                 });
                 (*prefix, route)
             }));

@@ -103,7 +103,9 @@ fn bird_and_anyhop_authenticate_each_other_in_every_way_that_both_know() {
                 "auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-{second}\", key_id = 9, key = \"hush-hush\" }} ]\nversions = [\"v2\"]"
             )
         } else {
-            format!("auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-{second}\", key_id = 9, key = \"hush-hush\" }} ]")
+            format!(
+                "auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-{second}\", key_id = 9, key = \"hush-hush\" }} ]"
+            )
         };
         let count = if first.contains("hmac") { 1 } else { 2 };
         let mut anyhop = Anyhop::start(&ours, &config(&ours, 1, &auth));
@@ -133,7 +135,10 @@ fn frr_and_anyhop_authenticate_each_other() {
               ipv6 ospf6 dead-interval 4\n ipv6 ospf6 authentication key-id 7 hash-algo hmac-sha-256 key hush-hush\n\
               exit\nrouter ospf6\n ospf6 router-id 10.96.0.2\nexit\n";
     for (theirs, first) in [
-        ("ip ospf authentication message-digest\n ip ospf message-digest-key 3 md5 hush-hush", "md5\", key_id = 3, key = \"hush-hush"),
+        (
+            "ip ospf authentication message-digest\n ip ospf message-digest-key 3 md5 hush-hush",
+            "md5\", key_id = 3, key = \"hush-hush",
+        ),
         ("ip ospf authentication\n ip ospf authentication-key hush", "simple\", key = \"hush"),
     ] {
         let Some(mut lab) = lab("frr_and_anyhop_authenticate_each_other") else { return };
@@ -143,7 +148,9 @@ fn frr_and_anyhop_authenticate_each_other() {
              {theirs}\nexit\nrouter ospf\n ospf router-id 10.96.0.2\nexit\n"
         );
         let _frr = Frr::start_with_ospf(&peer, "", &v2, v3);
-        let auth = format!("auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-256\", key_id = 7, key = \"hush-hush\" }} ]");
+        let auth = format!(
+            "auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-256\", key_id = 7, key = \"hush-hush\" }} ]"
+        );
         let mut anyhop = Anyhop::start(&ours, &config(&ours, 1, &auth));
         full(&anyhop, 2);
         reload(&mut anyhop, &config(&ours, 1, &auth.replace("hush", "hash")));
@@ -202,8 +209,8 @@ fn two_of_us_use_extended_numbers_and_keys_from_files_and_change_them_while_adja
         format!("auth = [ {}, {} ]", key(2, "new"), key(1, "old")),
         format!("auth = [ {} ]", key(2, "new")),
     ];
-    let mut routers =
-        [(1, &ours), (2, &theirs)].map(|(number, node)| (number, node, Anyhop::start(node, &config(node, number, &steps[0]))));
+    let mut routers = [(1, &ours), (2, &theirs)]
+        .map(|(number, node)| (number, node, Anyhop::start(node, &config(node, number, &steps[0]))));
     for (_, _, anyhop) in &routers {
         full(anyhop, 2);
     }

@@ -40,7 +40,7 @@ fn bird() -> &'static str {
 
 fn frr(node: &Node) -> Frr {
     let v2 = "interface e0\n ip ospf area 0\n ip ospf network point-to-point\n ip ospf hello-interval 1\n ip ospf dead-interval 4\nexit\n\
-              interface lo\n ip ospf area 0\nexit\nrouter ospf\n ospf router-id 10.95.0.3\n graceful-restart helper enable\nexit\n";
+              interface lo\n ip ospf area 0\nexit\nrouter ospf\n ospf router-id 10.95.0.3\n capability opaque\n graceful-restart helper enable\nexit\n";
     let v3 = "interface e0\n ipv6 ospf6 area 0\n ipv6 ospf6 network point-to-point\n ipv6 ospf6 hello-interval 1\n ipv6 ospf6 dead-interval 4\n\
               exit\ninterface lo\n ipv6 ospf6 area 0\nexit\nrouter ospf6\n ospf6 router-id 10.95.0.3\n graceful-restart helper enable\nexit\n";
     Frr::start_with_ospf(node, "", v2, v3)
@@ -48,7 +48,9 @@ fn frr(node: &Node) -> Frr {
 
 fn ours(line: &Line) -> String {
     let interface = |name: &str| {
-        format!("[[ospf.interface]]\nname = \"{name}\"\narea = 0\nnetwork = \"point-to-point\"\nhello_interval = \"1s\"\n")
+        format!(
+            "[[ospf.interface]]\nname = \"{name}\"\narea = 0\nnetwork = \"point-to-point\"\nhello_interval = \"1s\"\n"
+        )
     };
     format!(
         "[node]\nasn = 65001\nrouter_id = \"10.95.0.2\"\nstate_dir = \"{}\"\n[fib.kernel]\non_exit = \"keep\"\n\

@@ -8,8 +8,9 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 use super::{Instance, Role};
-use crate::config::AreaKind;
+use crate::config::{AreaKind, NetworkType};
 use crate::id::{AreaId, LsaKey, LsaType, RouterId, Version};
+use crate::interface::Interface;
 use crate::lsa::{ExternalLsa, LS_INFINITY, LsaBody, PREFIX_P};
 use crate::lsdb::Home;
 use crate::message::{ExternalRoute, Outbox, ServiceRoute};
@@ -65,7 +66,31 @@ impl Instance {
                 || self.routing.translates()
                 || self.services.values().any(|route| matches!(route, ServiceRoute::External(_))),
             areas: self.attached_areas().collect(),
+            networks: self.forwarding_networks().collect(),
         }
+    }
+
+    /// Networks of ours that others reach inside OSPF, and on which somebody else may be the better next hop.
+    fn forwarding_networks(&self) -> impl Iterator<Item = (AreaId, IpNet)> {
+        let shared = |interface: &&Interface| {
+            interface.up
+                && !interface.is_virtual()
+                && !interface.link.loopback
+                && matches!(interface.config.network, NetworkType::Broadcast | NetworkType::Nbma)
+        };
+        let nets = |interface: &Interface| {
+            interface.link.addresses.iter().map(move |net| (interface.area(), *net)).collect::<Vec<_>>()
+        };
+        let own = |(_, net): &(AreaId, IpNet)| self.speaks_of(net);
+        self.interfaces.values().filter(shared).flat_map(nets).filter(own)
+    }
+
+    /// The next hop of a route as its forwarding address, which spares others the way over us: if it is on such a network
+    /// (RFC 2328 §12.4.4.1, RFC 5340 §4.4.3.5), for a type-7 LSA in the same NSSA (RFC 3101 §2.3).
+    fn forwarding(&self, route: &ExternalRoute, area: Option<AreaId>) -> Option<IpAddr> {
+        let address = route.forwarding?;
+        let mut networks = self.forwarding_networks().filter(|(of, _)| area.is_none_or(|area| *of == area));
+        networks.any(|(_, net)| net.contains(&address) && net.addr() != address).then_some(address)
     }
 
     /// The external route we announce for a prefix; a service goes before a redistributed route.
@@ -84,7 +109,7 @@ impl Instance {
         let normal = attached.iter().any(|(_, kind)| *kind == AreaKind::Normal);
         let border = attached.len() > 1;
         let kind = self.kinds().external;
-        let body = route.filter(|_| normal).map(|route| external(prefix, &route, route.forwarding, 0));
+        let body = route.filter(|_| normal).map(|route| external(prefix, &route, self.forwarding(&route, None), 0));
         self.reconcile_prefix(now, Home::As, kind, prefix, body.map(|body| (OPTION_E, LsaBody::External(body))), out);
         let nssas: Vec<AreaId> =
             self.areas.keys().copied().filter(|area| self.area_kind(*area) == AreaKind::Nssa).collect();
@@ -92,12 +117,13 @@ impl Instance {
             let here = attached.iter().any(|(attached, _)| *attached == area);
             // RFC 3101 §2.4: an address in the area if it may be translated; a border router that says it in the other
             // areas itself does not want that.
-            let own = route.and_then(|route| route.forwarding).or_else(|| self.address_in(area));
+            let beside = route.and_then(|route| self.forwarding(&route, Some(area)));
+            let own = beside.or_else(|| self.address_in(area));
             let translate = !(border && normal) && own.is_some();
             let body = route.filter(|_| here).map(|route| {
                 let options = if translate { PREFIX_P } else { 0 };
                 let options = if self.version == Version::V3 { options } else { 0 };
-                let forwarding = if translate { own } else { route.forwarding };
+                let forwarding = if translate { own } else { beside };
                 let header = if translate { OPTION_N } else { 0 };
                 (header, LsaBody::External(external(prefix, &route, forwarding, options)))
             });

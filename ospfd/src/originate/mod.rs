@@ -74,6 +74,8 @@ pub(crate) struct Role {
     pub(crate) border: bool,
     pub(crate) external: bool,
     pub(crate) areas: Vec<AreaId>,
+    /// Networks that a forwarding address may be on.
+    pub(crate) networks: Vec<(AreaId, IpNet)>,
 }
 
 impl Own {

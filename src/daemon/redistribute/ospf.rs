@@ -93,6 +93,7 @@ pub(super) fn external_route(what: &Redistribute, chain: &Chain, route: &RouteVi
         metric: verdict.route.metric.or(what.metric).unwrap_or(DEFAULT_METRIC).min(METRIC_MAX),
         metric_type: verdict.route.metric_type.unwrap_or(what.metric_type),
         tag: verdict.route.tag.or(what.tag).unwrap_or(mark),
-        gateway: gateways.first().copied(),
+        // There is room for one; of several, we are the one that knows all.
+        gateway: if let [only] = gateways[..] { Some(only) } else { None },
     })
 }

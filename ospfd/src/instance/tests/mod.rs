@@ -4,6 +4,7 @@ mod adjacency;
 mod auth;
 mod database;
 mod features;
+mod forwarding;
 mod hostile;
 mod restart;
 mod routing;
