@@ -322,6 +322,8 @@ pub struct AuthKey {
     pub secret: Secret,
     /// v2: with the 64-bit sequence numbers of RFC 7474, which no replay survives, not those of RFC 2328.
     pub extended: bool,
+    /// v3: as FRR 8 computes it on most machines, with the octets of the protocol id (RFC 7166 §4.4) the wrong way round.
+    pub frr8: bool,
 }
 
 /// Bytes that are never shown.

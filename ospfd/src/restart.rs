@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::id::{InterfaceId, LsaKey, LsaType, RouterId, SequenceNumber, Version};
 use crate::instance::{Instance, Timer};
 use crate::interface::{Interface, InterfaceState};
-use crate::lsa::{LinkKind, Lsa, LsaBody, LsaHeader, MAX_AGE};
+use crate::lsa::{LinkKind, Lsa, LsaBody, LsaHeader, MAX_AGE, RouterLink};
 use crate::lsdb::{Home, Slot};
 use crate::message::{Event, Outbox, Output};
 use crate::neighbor::NeighborState;
@@ -367,7 +367,9 @@ impl Instance {
             let Some(LsaBody::Router(ours)) = self.read(&entry.raw) else { return false };
             ours.links.iter().any(|link| match link.kind {
                 LinkKind::PointToPoint => self.left_by(entry.home, RouterId(link.id)),
-                LinkKind::Transit => self.left_out(entry.home, link.id, link.neighbor_interface),
+                LinkKind::Transit => {
+                    self.left_out(entry.home, link.id, link.neighbor_interface) || self.led_by_another(entry.home, link)
+                }
                 LinkKind::Stub | LinkKind::Virtual => false,
             })
         });
@@ -383,6 +385,19 @@ impl Instance {
         let Some((_, entry)) = self.db.lookup(home, &key).filter(|(_, entry)| !entry.flushing) else { return false };
         let Some(LsaBody::Router(theirs)) = self.read(&entry.raw) else { return false };
         !theirs.links.iter().any(|link| link.kind == LinkKind::PointToPoint && link.id == self.router.0)
+    }
+
+    /// The network of a link of ours has another Designated Router than it had: neighbors went on without us.
+    fn led_by_another(&self, home: Home, link: &RouterLink) -> bool {
+        self.interfaces.values().any(|interface| {
+            interface.up
+                && interface.elects()
+                && home == Home::Area(interface.area())
+                && interface.state != InterfaceState::Waiting
+                && interface.dr != 0
+                && interface.dr != link.id
+                && self.link_data(interface) == link.data
+        })
     }
 
     /// The network-LSA of somebody else is there, and we are not in it.

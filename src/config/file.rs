@@ -103,7 +103,8 @@ pub(super) const OSPF_INTERFACE: Keys = &[
     yes("bfd"),
 ];
 /// An element of `auth`.
-pub(super) const OSPF_AUTH: Keys = &[yes("type"), yes("key_id"), yes("key"), yes("key_file"), yes("extended_sequence")];
+pub(super) const OSPF_AUTH: Keys =
+    &[yes("type"), yes("key_id"), yes("key"), yes("key_file"), yes("extended_sequence"), yes("frr8")];
 /// An element of `virtual_links` that is a table.
 pub(super) const OSPF_VIRTUAL: Keys = &[yes("router_id"), yes("auth")];
 pub(super) const SERVICE_OSPF: Keys = &[yes("as"), yes("metric")];

@@ -200,7 +200,7 @@ fn areas(table: &Table<'_>) -> Vec<AreaConfig> {
                         inner.missing("router_id", "the border router at the other end, as in \"10.0.0.9\"");
                     }
                     let Some(at) = inner.at::<Ipv4Addr>("router_id") else { continue };
-                    (at.value, at.span, auth::keys(&inner, "ospf.area.virtual_links.auth", &[Version::V2]))
+                    (at.value, at.span, auth::keys(&inner, "ospf.area.virtual_links.auth", &[]))
                 }
             };
             if id == AreaId::BACKBONE || area.kind != AreaKind::Normal {

@@ -149,7 +149,7 @@ fn frr_and_anyhop_authenticate_each_other() {
         );
         let _frr = Frr::start_with_ospf(&peer, "", &v2, v3);
         let auth = format!(
-            "auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-256\", key_id = 7, key = \"hush-hush\" }} ]"
+            "auth = [ {{ type = \"{first}\" }}, {{ type = \"hmac-sha-256\", key_id = 7, key = \"hush-hush\", frr8 = true }} ]"
         );
         let mut anyhop = Anyhop::start(&ours, &config(&ours, 1, &auth));
         full(&anyhop, 2);

@@ -13,6 +13,10 @@ const TYPES: usize = 5;
 /// Routers and keys remembered for each interface. Only who has a key is remembered at all.
 const MARKS_MAX: usize = 1024;
 
+/// The low half of 64-bit numbers counts from the beginning of 2026, so many in a second; more packets than that run ahead of it.
+const EPOCH: u32 = 1_767_225_600;
+const TICKS: u64 = 16;
+
 /// The numbers we send.
 #[derive(Debug)]
 pub(crate) struct Sequence {
@@ -40,9 +44,12 @@ impl Sequence {
         self.seconds
     }
 
-    /// Of 64 bits, greater each time (RFC 7474 §2, RFC 7166 §4.1); what the low half has no room for goes into the high one.
+    /// Of 64 bits, greater each time (RFC 7474 §2, RFC 7166 §4.1); what the low half has no room for goes into the high one. The
+    /// low half does not begin anew with each life but follows the clock, because FRR compares the halves apart and would take
+    /// nothing from us until it has forgotten us.
     pub(super) fn next(&mut self) -> u64 {
-        self.count += 1;
+        let ticks = u64::from(self.seconds.saturating_sub(EPOCH)) * TICKS;
+        self.count = (self.count + 1).max(ticks);
         (u64::from(self.boot) << 32).saturating_add(self.count)
     }
 }

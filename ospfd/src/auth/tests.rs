@@ -21,7 +21,7 @@ fn sequence(boot: u32) -> Sequence {
 }
 
 fn key(kind: AuthKind, id: u16, secret: &str, extended: bool) -> AuthKey {
-    AuthKey { kind, id, secret: Secret::new(secret.as_bytes()), extended }
+    AuthKey { kind, id, secret: Secret::new(secret.as_bytes()), extended, frr8: false }
 }
 
 fn path(version: Version) -> (IpAddr, IpAddr) {
@@ -201,6 +201,20 @@ fn a_trailer_is_found_behind_link_local_signaling() {
 }
 
 #[test]
+fn a_hello_of_frr_8_is_taken_as_it_came_from_the_wire() {
+    let octets = "030100240a600002000000000000000000000002010004130001000400000000000000000001003000000007000000150000000c\
+                  269e067ac7f1e42deda0c02b924b47e7c2e4aff7b8fa24cd2ba129b5d7260e6a";
+    let octet = |at: usize| u8::from_str_radix(&octets[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..octets.len()).step_by(2).map(octet).collect();
+    let src = "fe80::904c:fbff:fe25:3e6f".parse().unwrap();
+    let right = AuthKey { frr8: true, ..key(AuthKind::HmacSha256, 7, "hush-hush", false) };
+    let proof = check(Version::V3, &bytes, src, std::slice::from_ref(&right));
+    assert_eq!(proof, Ok(Proof::Digest { key: 7, number: Number::Strict(0x15_0000_000c) }));
+    let strict = AuthKey { frr8: false, ..right };
+    assert_eq!(check(Version::V3, &bytes, src, &[strict]).map_err(|refused| refused.reason), Err(Drop::Auth));
+}
+
+#[test]
 fn numbers_grow_and_never_repeat() {
     let start = start();
     let mut first = Sequence::new(start, 1000);
@@ -213,6 +227,10 @@ fn numbers_grow_and_never_repeat() {
     sent.extend((0..5).map(|_| second.next()));
     assert!(sent.is_sorted_by(|a, b| a < b), "{sent:x?}");
     assert!(second.plain() > first.plain());
+    // Either half grows from one life to the next: FRR compares them apart.
+    let lives = [1_800_000_000, 1_800_000_100].map(|boot| sequence(boot).next());
+    let halves = lives.map(|number| (number >> 32, number & 0xffff_ffff));
+    assert!(halves[1].0 > halves[0].0 && halves[1].1 > halves[0].1, "{halves:x?}");
 
     let mut seen = Seen::default();
     let strict = |number| Proof::Digest { key: 1, number: Number::Strict(number) };

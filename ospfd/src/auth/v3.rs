@@ -42,7 +42,9 @@ pub(super) fn seal(mut packet: Packet, src: IpAddr, key: &AuthKey, sequence: &mu
 
 /// §4.5: over everything before it, and Apad, which begins with the source address.
 pub(super) fn sign(before: &[u8], src: IpAddr, key: &AuthKey, length: usize) -> Vec<u8> {
-    let ks = [key.secret.reveal(), &PROTOCOL_ID].concat();
+    let [high, low] = PROTOCOL_ID;
+    let id = if key.frr8 { [low, high] } else { [high, low] };
+    let ks = [key.secret.reveal(), &id].concat();
     let src = match src {
         IpAddr::V6(src) => src.octets(),
         IpAddr::V4(src) => src.to_ipv6_mapped().octets(),

@@ -59,6 +59,22 @@ impl Instance {
         self.begin_exchange(now, number, reason, out);
     }
 
+    /// Once more from the start because of this description. If it is a first one it is answered at once: who sent it, and is to be
+    /// master, repeats it only seconds later.
+    fn begin_anew(
+        &mut self,
+        now: Instant,
+        number: u32,
+        dd: &DatabaseDescription,
+        reason: &'static str,
+        out: &mut Outbox,
+    ) {
+        self.restart_exchange(now, number, reason, out);
+        if dd.init && self.neighbor(number).is_some_and(|neighbor| neighbor.state == NeighborState::ExStart) {
+            self.on_description(now, number, dd, out);
+        }
+    }
+
     /// Sends the current description, and again until it is answered if it is for us to go on.
     fn send_description(&mut self, now: Instant, number: u32, out: &mut Outbox) {
         let Some(neighbor) = self.neighbor(number) else { return };
@@ -132,13 +148,13 @@ impl Instance {
                 let options_changed = neighbor.dd_received.is_some_and(|(_, _, _, options, _)| options != dd.options);
                 let expected = if neighbor.master { neighbor.dd_seq } else { neighbor.dd_seq.wrapping_add(1) };
                 if dd.master == neighbor.master || dd.init || options_changed || dd.seq != expected {
-                    return self.restart_exchange(now, number, "its descriptions are out of order", out);
+                    return self.begin_anew(now, number, dd, "its descriptions are out of order", out);
                 }
                 self.take_description(now, number, dd, out);
             }
             NeighborState::Loading | NeighborState::Full => {
                 if !same_again || dd.init {
-                    return self.restart_exchange(now, number, "it began to describe its database again", out);
+                    return self.begin_anew(now, number, dd, "it began to describe its database again", out);
                 }
                 if !neighbor.master {
                     self.send_description(now, number, out);

@@ -31,7 +31,7 @@ fn hmac(kind: AuthKind) -> Option<usize> {
     }
 }
 
-/// The keys under `auth`, in their order; `versions` are spoken with them.
+/// The keys under `auth`, in their order; `versions` are spoken with them, or none if that is not known here.
 pub(super) fn keys<'a>(table: &Table<'a>, path: &'a str, versions: &[Version]) -> Vec<AuthKey> {
     let mut all: Vec<AuthKey> = Vec::new();
     for inner in table.tables("auth", path, file::OSPF_AUTH) {
@@ -60,7 +60,12 @@ pub(super) const LACKS_V3: &str = "has no key for OSPFv3, which takes hmac-sha-1
 /// What of `keys` a version can use.
 pub(super) fn of(version: Version, keys: &[AuthKey]) -> Vec<AuthKey> {
     let usable = keys.iter().filter(|key| takes(version, key)).cloned();
-    usable.map(|key| AuthKey { extended: key.extended && version == Version::V2, ..key }).collect()
+    let only = |key: AuthKey| AuthKey {
+        extended: key.extended && version == Version::V2,
+        frr8: key.frr8 && version == Version::V3,
+        ..key
+    };
+    usable.map(only).collect()
 }
 
 fn takes(version: Version, key: &AuthKey) -> bool {
@@ -81,7 +86,8 @@ fn key(table: &Table<'_>, versions: &[Version]) -> Option<AuthKey> {
     if !digest && table.has("key_id") {
         table.wrong(table.span_of("key_id"), "key_id", "is for digests; neighbors do not name this one");
     }
-    let most = if versions.contains(&Version::V2) { 255 } else { 65_535 };
+    let speaks = |version| versions.is_empty() || versions.contains(&version);
+    let most = if speaks(Version::V2) { 255 } else { 65_535 };
     let id = if digest {
         if !table.has("key_id") {
             table.missing("key_id", "a number, the same at all neighbors");
@@ -91,9 +97,13 @@ fn key(table: &Table<'_>, versions: &[Version]) -> Option<AuthKey> {
         0
     };
     let extended = table.get("extended_sequence").unwrap_or(false);
-    if extended && (hmac(kind).is_none() || !versions.contains(&Version::V2)) {
+    if extended && (hmac(kind).is_none() || !speaks(Version::V2)) {
         let message = "is for hmac-sha-* in OSPFv2 (RFC 7474); OSPFv3 always has extended sequence numbers";
         table.wrong(table.span_of("extended_sequence"), "extended_sequence", message);
+    }
+    let frr8 = table.get("frr8").unwrap_or(false);
+    if frr8 && (hmac(kind).is_none() || !speaks(Version::V3)) {
+        table.wrong(table.span_of("frr8"), "frr8", "is for hmac-sha-* in OSPFv3, with ospf6d of FRR 8 as neighbor");
     }
     let secret = if kind == AuthKind::None {
         Secret::new(&[])
@@ -119,5 +129,5 @@ fn key(table: &Table<'_>, versions: &[Version]) -> Option<AuthKey> {
         }
         Secret::new(found.text.as_bytes())
     };
-    Some(AuthKey { kind, id, secret, extended })
+    Some(AuthKey { kind, id, secret, extended, frr8 })
 }

@@ -10,7 +10,7 @@ use crate::message::{Alarm, Input};
 use crate::view::{Query, View};
 
 fn key(kind: AuthKind, id: u16, secret: &str) -> AuthKey {
-    AuthKey { kind, id, secret: Secret::new(secret.as_bytes()), extended: false }
+    AuthKey { kind, id, secret: Secret::new(secret.as_bytes()), extended: false, frr8: false }
 }
 
 fn sha(id: u16, secret: &str) -> AuthKey {

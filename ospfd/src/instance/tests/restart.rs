@@ -222,9 +222,10 @@ fn what_is_taken_back_before_a_restart_is_gone_for_everybody() {
 
 #[test]
 fn a_restart_that_nobody_completes_ends_with_its_time() {
-    let mut world = World::new(V2, 3);
+    let mut world = World::new(V2, 4);
     world.wire(&[0, 1], PointToPoint, 0);
     world.wire(&[1, 2], PointToPoint, 0);
+    world.wire(&[2, 3], PointToPoint, 0);
     graceful(&mut world);
     world.start();
     world.run_secs(5);
