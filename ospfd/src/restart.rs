@@ -26,6 +26,9 @@ const READY_WAIT: Duration = Duration::from_secs(3);
 /// Reasons in our grace-LSAs (RFC 3623 §A): unknown, and a software restart.
 const REASON_UNKNOWN: u8 = 0;
 const REASON_SOFTWARE: u8 = 1;
+/// Externals of the last life are not flushed before so long after the end of a restart: what is redistributed may come from
+/// protocols that need their time, too.
+const EXTERNALS_WAIT: Duration = Duration::from_secs(30);
 /// A grace-LSA before our first hello cannot be acknowledged, so it goes out more than once.
 const ASKED_TIMES: usize = 2;
 
@@ -44,6 +47,8 @@ pub(crate) struct Restart {
     pub(crate) until: Option<Instant>,
     /// What the last life left in others' databases must still be flushed if it is no longer true.
     pub(crate) sweep: bool,
+    /// The last life left external routes, and others are left them until those of this one have been told.
+    pub(crate) externals: bool,
 }
 
 /// What a grace-LSA says.
@@ -415,12 +420,15 @@ impl Instance {
     }
 
     /// Our restart is over: everything is said anew, and what is no longer true is flushed (RFC 3623 §2.3).
-    pub(crate) fn end_restart(&mut self, _now: Instant, reason: &'static str, out: &mut Outbox) {
+    pub(crate) fn end_restart(&mut self, now: Instant, reason: &'static str, out: &mut Outbox) {
         if self.restart.until.take().is_none() {
             return;
         }
         self.timers.cancel(Timer::Restart);
+        self.timers.set(Timer::Sweep, now + EXTERNALS_WAIT);
         self.restart.sweep = true;
+        self.restart.externals =
+            self.db.iter().any(|(_, entry)| entry.own && !entry.flushing && self.external_kind(entry.key.kind));
         self.own.dirty_all();
         self.routing.neighborhood_changed();
         out.push(Output::Event(Event::RestartEnded { reason }));
@@ -431,15 +439,26 @@ impl Instance {
         if self.resuming() || !std::mem::take(&mut self.restart.sweep) {
             return;
         }
+        let wait = self.restart.externals;
         let stale: Vec<Slot> = self
             .db
             .iter()
             .filter(|(_, entry)| entry.own && !entry.flushing && !self.own.holds(entry.home, &entry.key))
+            .filter(|(_, entry)| !(wait && self.external_kind(entry.key.kind)))
             .map(|(slot, _)| slot)
             .collect();
         for slot in stale {
             self.flush(now, slot, out);
         }
+    }
+
+    /// Externals have had their time to be told again.
+    pub(crate) fn on_sweep_timer(&mut self) {
+        (self.restart.sweep, self.restart.externals) = (true, false);
+    }
+
+    fn external_kind(&self, kind: LsaType) -> bool {
+        kind == self.kinds().external || kind == self.kinds().nssa
     }
 
     /// We stop for good (RFC 2328 §14.1 for our LSAs; an empty hello ends adjacencies without the dead interval).

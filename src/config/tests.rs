@@ -334,11 +334,11 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v2\"]\nauth = [ { type = \"md5\", key_id = 1, key = \"hushhushhushhushh\" } ]\n",
-        "9:45 ospf.interface.auth.key: is 17 octets long; this type takes from 1 to 16",
+        "9:44 ospf.interface.auth.key: is 17 octets long; this type takes from 1 to 16",
     ),
     (
         "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v2\"]\nauth = [ { type = \"simple\", key = \"hush\", key_id = 1 } ]\n",
-        "9:51 ospf.interface.auth.key_id: is for digests",
+        "9:52 ospf.interface.auth.key_id: is for digests",
     ),
     (
         "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"hmac-sha-256\", key_id = 256, key = \"hush\" } ]\n",
@@ -354,11 +354,11 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nauth = [ { type = \"hmac-sha-1\", key_id = 1, key = \"a\" }, { type = \"hmac-sha-256\", key_id = 1, key = \"b\" } ]\n",
-        "8:90 ospf.interface.auth.key_id: 1 stands twice",
+        "8:92 ospf.interface.auth.key_id: 1 stands twice",
     ),
     (
         "[ospf]\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\nversions = [\"v3\"]\nauth = [ { type = \"hmac-sha-1\", key_id = 300, key = \"a\", extended_sequence = true } ]\n",
-        "9:77 ospf.interface.auth.extended_sequence: is for hmac-sha-* in OSPFv2",
+        "9:78 ospf.interface.auth.extended_sequence: is for hmac-sha-* in OSPFv2",
     ),
     (
         "[ospf]\nreference_bandwidth = \"fast\"\n[[ospf.interface]]\nname = \"eth0\"\narea = 0\n",

@@ -254,6 +254,10 @@ fn sentence(alarm: &Alarm) -> (String, String) {
                 "{address} has our router id {router}: give one of us another, or no route through either is right"
             ),
         ),
+        Alarm::Authentication { interface, address, router, reason } => (
+            router.to_string(),
+            format!("packets from {address} on {} in the name of {router} are refused: {reason}", named(*interface)),
+        ),
         Alarm::ForeignSelfLsa { key } => (
             key.adv.to_string(),
             format!("somebody keeps saying LSA {key:?} in our name: look for a second router with our id, or a forger"),

@@ -70,6 +70,8 @@ pub(crate) enum Timer {
     Startup,
     /// Our own grace period ends.
     Restart,
+    /// Externals of our last life are flushed if nobody told them again.
+    Sweep,
     /// The carrier may stop though not everybody acknowledged our grace-LSAs.
     RestartReady,
     /// Stuck adjacencies are looked at.
@@ -227,6 +229,7 @@ impl Instance {
                 Timer::Grace(number) => self.end_help(now, number, "its grace period is over", out),
                 Timer::Startup => self.own.dirty_routers(),
                 Timer::Restart => self.end_restart(now, "the grace period is over", out),
+                Timer::Sweep => self.on_sweep_timer(),
                 Timer::RestartReady => self.on_restart_ready(out),
                 Timer::Stuck => self.on_stuck_timer(now, out),
             }

@@ -65,7 +65,8 @@ impl Instance {
         out: &mut Outbox,
     ) {
         let Some(ours) = self.interfaces.get(&id).filter(|held| held.speaks()).map(Interface::area) else { return };
-        let Ok(Packet { router, area: theirs, body: Body::Hello(_), .. }) = self.open(id, src, dst, bytes) else {
+        let Ok(Packet { router, area: theirs, body: Body::Hello(_), .. }) = self.open(now, id, src, dst, bytes, out)
+        else {
             return;
         };
         let text = format!("it has this link in area {theirs}, we have it in {ours}: set the same on both");

@@ -64,6 +64,7 @@ impl Instance {
             border: self.is_border(),
             external: !self.externals.is_empty()
                 || self.routing.translates()
+                || self.restart.externals
                 || self.services.values().any(|route| matches!(route, ServiceRoute::External(_))),
             areas: self.attached_areas().collect(),
             networks: self.forwarding_networks().collect(),

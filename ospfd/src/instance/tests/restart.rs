@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::world::{World, id};
 use crate::config::NetworkType::{Broadcast, PointToPoint};
 use crate::id::Version::{self, V2, V3};
-use crate::message::{Event, Input, ServiceRoute};
+use crate::message::{Event, ExternalRoute, Input, ServiceRoute};
 use crate::view::LsaView;
 
 fn graceful(world: &mut World) {
@@ -242,4 +242,39 @@ fn a_restart_that_nobody_completes_ends_with_its_time() {
     world.run_secs(6);
     assert_eq!(ended(&world, 1), Some("the grace period is over"));
     assert!(!world.routes[1].is_empty());
+}
+
+#[test]
+fn externals_stay_until_they_have_been_told_again() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 3);
+        world.wire(&[0, 1], PointToPoint, 0);
+        world.wire(&[1, 2], PointToPoint, 0);
+        graceful(&mut world);
+        world.start();
+        let route = Some(ExternalRoute { metric: 3, type2: true, tag: 0, forwarding: None });
+        let net = |number: u8| -> ipnet::IpNet {
+            if version == V2 { format!("172.16.{number}.0/24") } else { format!("2001:db8:{}::/64", 100 + number) }
+                .parse()
+                .unwrap()
+        };
+        world.tell(1, Input::Redistribute(vec![(net(1), route), (net(2), route)]));
+        world.run_secs(5);
+        let known = |world: &World, number| world.way(0, &net(number).to_string()).is_some();
+        assert!(known(&world, 1) && known(&world, 2));
+        restart(&mut world, 1, 2000);
+        // Nobody has told it of its externals yet, though it is back; one of them comes after a while, the other is no more.
+        for _ in 0..200 {
+            world.run_ms(50);
+            assert!(known(&world, 1) && known(&world, 2), "{version:?}");
+        }
+        assert_eq!(ended(&world, 1), Some("all adjacencies are back"));
+        world.tell(1, Input::Redistribute(vec![(net(1), route)]));
+        for _ in 0..600 {
+            world.run_ms(50);
+            assert!(known(&world, 1), "{version:?}");
+        }
+        assert!(!known(&world, 2), "{version:?}");
+        world.expect_equal();
+    }
 }
