@@ -38,8 +38,6 @@ pub(super) struct World {
     pub(super) events: Vec<(usize, Event)>,
     pub(super) bfd: Vec<(usize, bool)>,
     pub(super) loss: Option<Loss>,
-    /// What arrived where, if somebody listens.
-    pub(super) tap: Option<Vec<(usize, Input)>>,
     dead: Vec<bool>,
     pub(super) routes: Vec<BTreeMap<IpNet, rib::Route>>,
     /// Packets take up to so many milliseconds more, each its own, and overtake each other.
@@ -82,7 +80,6 @@ impl World {
             events: Vec::new(),
             bfd: Vec::new(),
             loss: None,
-            tap: None,
         }
     }
 
