@@ -140,7 +140,9 @@ impl Instance {
         }
     }
 
-    /// An older copy of what was flushed a moment ago is no news; who still has it is told.
+    /// An older copy of what was flushed a moment ago is no news. What was flushed comes back at MaxAge and is flooded, so
+    /// that whoever has the copy must acknowledge its end. The copy may have come because we asked for it, and then it does
+    /// not come again: one lost word about it would leave the databases unequal for good.
     fn refuse_flushed(
         &mut self,
         now: Instant,
@@ -150,16 +152,14 @@ impl Instance {
         came: &LsaHeader,
         out: &mut Outbox,
     ) -> bool {
-        let Some(answer) = self.tombs.refuses(now, home, came) else { return false };
+        let Some((header, raw)) = self.tombs.refuses(now, home, came) else { return false };
         self.drop_on(id, Drop::Flushed);
-        let Some(neighbor) = self.neighbor_mut(number) else { return true };
-        neighbor.requests.remove(&came.key);
-        let address = neighbor.address;
-        if let (Some((header, raw)), Some(interface)) = (answer, self.interfaces.get(&id)) {
-            let dst = self.towards(interface, address);
-            let lsa = Lsa { header, body: LsaBody::Opaque(Bytes::new()), raw };
-            self.send(id, dst, Body::LinkStateUpdate(vec![lsa]), out);
-        }
+        let lsa = Lsa { header, body: LsaBody::Opaque(Bytes::new()), raw };
+        let own = self.is_own(home, &lsa);
+        // Not by `install`: to routes and to restarts that we help nothing changes.
+        let slot = self.db.install(now, home, &lsa, own, number).slot;
+        self.announce_change(home, &header, false, out);
+        self.flood(now, slot, None, out);
         true
     }
 

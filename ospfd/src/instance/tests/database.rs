@@ -587,3 +587,33 @@ fn an_old_copy_that_comes_after_the_flush_is_no_news_and_who_has_it_is_told() {
         world.expect_equal();
     }
 }
+
+#[test]
+fn who_describes_what_was_flushed_hears_of_it_though_packets_are_lost() {
+    for version in [V2, V3] {
+        let mut world = line(version, 3);
+        world.start();
+        world.run_secs(1);
+        let kind = external_kind(version);
+        world.tell(1, Input::Redistribute(vec![(prefix(version, 1), Some(ROUTE))]));
+        world.run_secs(1);
+        // Nobody hears that it is taken back.
+        world.carrier(0, false);
+        world.carrier(1, false);
+        world.tell(1, Input::Redistribute(vec![(prefix(version, 1), None)]));
+        world.run_ms(100);
+        assert_eq!([0, 1, 2].map(|router| world.of_kind(router, kind).len()), [1, 0, 1]);
+        // Both bring the old copy, each once, because it is asked of them; the answers to both are lost.
+        world.loss = Some(Box::new(|router, _, kind| router == 1 && kind == 4));
+        world.carrier(0, true);
+        world.carrier(1, true);
+        world.run_secs(4);
+        assert_eq!([0, 1, 2].map(|router| world.of_kind(router, kind).len()), [1, 1, 1]);
+        assert!(world.of_kind(1, kind)[0].header.age == MAX_AGE);
+        world.loss = None;
+        world.run_secs(10);
+        assert!((0..3).all(|router| world.of_kind(router, kind).is_empty()), "{version:?}");
+        world.expect_full(&[1, 2, 1]);
+        world.expect_equal();
+    }
+}
