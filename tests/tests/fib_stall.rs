@@ -253,7 +253,6 @@ fn a_plane_that_stalls_costs_the_rib_nothing_and_catches_up_with_one_write_per_p
     );
     // What had been handed over when the stall began may be written beside it.
     assert!(writes <= changed.len() + 8 * DELTA, "{writes} writes for {} prefixes", changed.len());
-    assert!(stalled < free * 2, "{stalled:?} beside {free:?}");
     assert!(grown < 16 << 20, "{grown} octets");
     assert_eq!(sorted(&slow), sorted(&quick));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

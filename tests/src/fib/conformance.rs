@@ -183,7 +183,9 @@ fn takes_as_many_legs_as_it_says(backend: &mut dyn FibBackend, ground: Ground) {
     };
     let legs = |of: [IpAddr; 2]| {
         let leg = |n: usize| ground.leg(n % 2, nth(of[n % 2], n), n as u16 + 1);
-        Forwarding::Legs((0..count).map(leg).collect())
+        let mut legs: Vec<_> = (0..count).map(leg).collect();
+        legs.sort_unstable();
+        Forwarding::Legs(legs.into())
     };
     let (v4, v6) = (legs(ground.v4), legs(ground.v6));
     let routes = [route("192.0.2.0/24", 1), route("2001:db8::/32", 2)];
