@@ -1,6 +1,6 @@
 //! The thread's own state: the speaker, its connections and where its outputs go. Borrowed for one slice at a time.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -66,12 +66,6 @@ pub(super) struct Link {
     pub(super) gone: Cell<bool>,
     /// The task that dials, then the one that reads.
     pub(super) task: RefCell<Option<AbortHandle>>,
-    /// The connection, once it stands.
-    pub(super) stream: OnceCell<Rc<TcpStream>>,
-    /// Pulled from the speaker and not taken by the socket yet.
-    pub(super) pieces: RefCell<VecDeque<Bytes>>,
-    /// The write task has nothing to do: who has something for the connection may write it at once.
-    pub(super) idle: Cell<bool>,
 }
 
 /// The carrier.
@@ -104,11 +98,6 @@ pub(super) struct State {
     /// Tasks that look for neighbors, by interface.
     searches: HashMap<Arc<str>, AbortHandle>,
     outputs: Vec<Output>,
-    /// Of the outputs being carried out: connections that have something to be sent, and what is for the RIB.
-    writable: Vec<(ConnId, Rc<Link>)>,
-    for_rib: Vec<rib::message::Input>,
-    /// Pieces on their way from the speaker to a connection.
-    pulled: Vec<Bytes>,
     scratch: BytesMut,
     shutting_down: bool,
 }
@@ -136,9 +125,6 @@ pub(super) async fn run(parts: Parts) {
         door: Door::new(keys),
         searches: HashMap::new(),
         outputs,
-        writable: Vec::new(),
-        for_rib: Vec::new(),
-        pulled: Vec::new(),
         scratch: BytesMut::new(),
         shutting_down: false,
     };
@@ -348,12 +334,12 @@ impl Carrier {
                 }
                 Output::Writable { conn } => {
                     if let Some(link) = state.links.get(&conn) {
-                        state.writable.push((conn, Rc::clone(link)));
+                        link.wake.notify_one();
                     }
                 }
-                Output::Rib(batch) => state.for_rib.push(rib::message::Input::Routes(batch)),
+                Output::Rib(batch) => self.to_rib(state, rib::message::Input::Routes(batch)),
                 Output::Track { add, remove } => {
-                    state.for_rib.push(rib::message::Input::Track { client: Source::Bgp, add, remove });
+                    self.to_rib(state, rib::message::Input::Track { client: Source::Bgp, add, remove });
                 }
                 Output::Event(event) => {
                     log(&event);
@@ -364,39 +350,7 @@ impl Carrier {
             }
         }
         state.outputs = outputs;
-        // Neighbors first: waking the RIB's thread costs more than a small message to all of them.
-        let mut writable = std::mem::take(&mut state.writable);
-        for (conn, link) in writable.drain(..) {
-            self.write_now(state, conn, &link);
-        }
-        state.writable = writable;
-        let mut for_rib = std::mem::take(&mut state.for_rib);
-        for input in for_rib.drain(..) {
-            self.to_rib(state, input);
-        }
-        state.for_rib = for_rib;
         self.arm(state);
-    }
-
-    /// Writes at once what the speaker has for a connection whose write task has nothing to do; otherwise, and for what is more
-    /// than a chunk or than the socket takes, the task is woken.
-    fn write_now(&self, state: &mut State, conn: ConnId, link: &Link) {
-        let (true, Some(stream)) = (link.idle.get() && !link.closing.get(), link.stream.get()) else {
-            return link.wake.notify_one();
-        };
-        let pieces = &mut *link.pieces.borrow_mut();
-        state.speaker.transmit(conn, connection::CHUNK, &mut state.pulled);
-        let octets: usize = state.pulled.iter().map(Bytes::len).sum();
-        pieces.extend(state.pulled.drain(..));
-        if pieces.is_empty() {
-            return;
-        }
-        // What went wrong, if something did, the task will see as well.
-        let written = connection::write_some(stream, pieces).unwrap_or(0);
-        count(&self.counters.octets_out, written);
-        if written < octets || octets >= connection::CHUNK {
-            link.wake.notify_one();
-        }
     }
 
     fn to_rib(&self, state: &mut State, input: rib::message::Input) {
@@ -529,8 +483,6 @@ impl Carrier {
     /// Starts the tasks of a connection that stands.
     pub(super) fn start(self: &Rc<Self>, conn: ConnId, link: &Rc<Link>, stream: TcpStream) {
         let stream = Rc::new(stream);
-        // A link has one connection.
-        let _ = link.stream.set(Rc::clone(&stream));
         let reader = connection::read(Rc::clone(self), conn, Rc::clone(link), Rc::clone(&stream));
         *link.task.borrow_mut() = Some(spawn_local(reader).abort_handle());
         let writer = connection::write(Rc::clone(self), conn, Rc::clone(link), stream);

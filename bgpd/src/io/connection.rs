@@ -21,7 +21,7 @@ use crate::speaker::Progress;
 use crate::speaker::message::{Input, Protection};
 
 /// Octets pulled from the speaker at once: as much as the socket takes unsent.
-pub(super) const CHUNK: usize = NOTSENT_LOWAT as usize;
+const CHUNK: usize = NOTSENT_LOWAT as usize;
 
 /// Pieces handed to the kernel in one call.
 const PIECES_MAX: usize = 64;
@@ -153,6 +153,7 @@ pub(super) async fn write(carrier: Rc<Carrier>, conn: ConnId, link: Rc<Link>, st
 /// Sends until the connection is to be closed and nothing is left, or it is gone.
 async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStream) -> io::Result<()> {
     let mut pulled: Vec<Bytes> = Vec::new();
+    let mut pieces: VecDeque<Bytes> = VecDeque::new();
     loop {
         if link.gone.get() {
             return Ok(());
@@ -160,21 +161,18 @@ async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStre
         // Wait for the socket first and pull then: what a slow peer does not take stays where it coalesces. The session closes
         // the connection of a peer that takes nothing (RFC 9687).
         stream.writable().await?;
-        if link.pieces.borrow().is_empty() {
+        if pieces.is_empty() {
             carrier.transmit(conn, CHUNK, &mut pulled);
-            link.pieces.borrow_mut().extend(pulled.drain(..));
+            pieces.extend(pulled.drain(..));
         }
-        if link.pieces.borrow().is_empty() {
+        if pieces.is_empty() {
             if link.closing.get() {
                 return Ok(());
             }
-            link.idle.set(true);
             link.wake.notified().await;
-            link.idle.set(false);
             continue;
         }
-        let outcome = write_some(stream, &mut link.pieces.borrow_mut());
-        match outcome {
+        match write_some(stream, &mut pieces) {
             Ok(octets) => count(&carrier.counters.octets_out, octets),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error),
@@ -184,7 +182,7 @@ async fn send(carrier: &Rc<Carrier>, conn: ConnId, link: &Link, stream: &TcpStre
 }
 
 /// One vectored write; what was taken is removed from `pieces`.
-pub(super) fn write_some(stream: &TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
+fn write_some(stream: &TcpStream, pieces: &mut VecDeque<Bytes>) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); PIECES_MAX];
     let mut used = 0;
     for (slice, piece) in slices.iter_mut().zip(pieces.iter()) {
