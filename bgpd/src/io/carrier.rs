@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,10 @@ pub(super) struct Link {
     pub(super) gone: Cell<bool>,
     /// The task that dials, then the one that reads.
     pub(super) task: RefCell<Option<AbortHandle>>,
+    /// The connection, once it stands.
+    pub(super) stream: RefCell<Weak<TcpStream>>,
+    /// Octets were read and the speaker has not heard them all.
+    pub(super) reading: Cell<bool>,
 }
 
 /// The carrier.
@@ -483,6 +487,7 @@ impl Carrier {
     /// Starts the tasks of a connection that stands.
     pub(super) fn start(self: &Rc<Self>, conn: ConnId, link: &Rc<Link>, stream: TcpStream) {
         let stream = Rc::new(stream);
+        *link.stream.borrow_mut() = Rc::downgrade(&stream);
         let reader = connection::read(Rc::clone(self), conn, Rc::clone(link), Rc::clone(&stream));
         *link.task.borrow_mut() = Some(spawn_local(reader).abort_handle());
         let writer = connection::write(Rc::clone(self), conn, Rc::clone(link), stream);

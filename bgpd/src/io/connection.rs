@@ -120,11 +120,13 @@ pub(super) async fn read(carrier: Rc<Carrier>, conn: ConnId, link: Rc<Link>, str
             }
             Err(_) => break,
         }
+        link.reading.set(true);
         while carrier.receive(conn, &mut buf) == Progress::More {
             // Everybody else has a turn and the sockets are polled: keepalives, other sessions, the API.
             tokio::task::yield_now().await;
             carrier.rib_has_room().await;
         }
+        link.reading.set(false);
         leftover = carrier.put_buffer(buf);
         tokio::task::yield_now().await;
     }

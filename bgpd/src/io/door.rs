@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{error, warn};
 
@@ -20,6 +22,9 @@ use super::keys::Keys;
 use super::{options, socket};
 use crate::session::ConnId;
 use crate::speaker::message::{Event, Input, Reply};
+
+/// Turns of the thread in which a neighbor's other connections are heard before a new one is judged.
+const HEARD_TURNS: u32 = 32;
 
 /// Refused connections that are reported per second.
 const REFUSALS_PER_SECOND: u32 = 4;
@@ -91,9 +96,7 @@ impl Carrier {
         loop {
             match listener.accept().await {
                 Ok((stream, remote)) => {
-                    // A neighbor may have ended its session a moment ago and come back: what it said is read before it is judged
-                    // by the session it had.
-                    tokio::task::yield_now().await;
+                    self.hear_out(remote.ip().to_canonical()).await;
                     self.accepted(stream, remote);
                 }
                 Err(error) => {
@@ -106,6 +109,18 @@ impl Carrier {
                 }
             }
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// A neighbor may have ended its session a moment ago and come back: what it said before is heard before it is judged by
+    /// the session it had. One that says very much is not heard to the end.
+    async fn hear_out(&self, peer: IpAddr) {
+        for _ in 0..HEARD_TURNS {
+            // The sockets are polled in between.
+            tokio::task::yield_now().await;
+            if !self.state.borrow().links.values().any(|link| link.has_unheard(peer)) {
+                return;
+            }
         }
     }
 
@@ -144,6 +159,19 @@ impl Carrier {
         self.start(conn, &link, stream);
         self.state.borrow_mut().links.insert(conn, link);
         self.handle(Input::Accepted { conn, remote, local, interface });
+    }
+}
+
+impl Link {
+    /// `peer` is at the other end, and said something, or ended the connection, that the speaker has not heard yet.
+    fn has_unheard(&self, peer: IpAddr) -> bool {
+        let Some(stream) = self.stream.borrow().upgrade() else { return false };
+        if self.gone.get() || stream.peer_addr().is_ok_and(|addr| addr.ip().to_canonical() != peer) {
+            return false;
+        }
+        let mut octet = [MaybeUninit::uninit()];
+        let waits = stream.try_io(Interest::READABLE, || SockRef::from(&*stream).peek(&mut octet));
+        self.reading.get() || !waits.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
