@@ -9,91 +9,24 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark is a carrier: it reads the clock")]
 
-use std::collections::{HashMap, HashSet};
+#[path = "common/node.rs"]
+mod node;
+#[path = "common/table.rs"]
+mod table;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fib_sync::dpdk::{DpdkBackend, DpdkConfig};
-use fib_sync::thread::{self, BackendHandle, OnStop, Refused};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use rib::message::Input;
-use rib::{
-    BackendId, FibDelta, FibProgress, IfIndex, Metric, NextHop, NextHopSet, Protocol, Rib, RibConfig, Route,
-    RouteBatch, Source,
-};
+use ipnet::IpNet;
+use node::{Node, full_rib, now};
 
-const ID: BackendId = BackendId(0);
-/// As the daemon pulls.
-const DELTA: usize = 1024;
-/// As BGP gives.
-const BATCH: usize = 256;
 /// BGP next hops that the routes are spread over, as in the bare run.
 const NEXT_HOPS: u8 = 64;
-
-/// Lengths in the share that the global tables have, per cent.
-const LENGTHS_V4: [(u8, u8); 8] = [(24, 60), (23, 10), (22, 12), (21, 5), (20, 5), (19, 3), (18, 2), (16, 3)];
-const LENGTHS_V6: [(u8, u8); 6] = [(48, 48), (32, 14), (44, 10), (40, 8), (36, 8), (46, 12)];
-
-struct Options {
-    ipv4: usize,
-    ipv6: usize,
-    rounds: usize,
-}
-
-fn options() -> Options {
-    let mut options = Options { ipv4: 1_000_000, ipv6: 200_000, rounds: 1 };
-    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-    while let Some(word) = words.next() {
-        let mut number =
-            || words.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{word} needs a number"));
-        match word.as_str() {
-            "--ipv4" => options.ipv4 = number(),
-            "--ipv6" => options.ipv6 = number(),
-            "--rounds" => options.rounds = number(),
-            other => panic!("unknown option {other}"),
-        }
-    }
-    options
-}
-
-fn length(rng: &mut fastrand::Rng, table: &[(u8, u8)]) -> u8 {
-    let mut rest = rng.u8(0..100);
-    for (length, share) in table {
-        if rest < *share {
-            return *length;
-        }
-        rest -= share;
-    }
-    table[0].0
-}
-
-/// Prefixes in random order, by family.
-fn prefixes(options: &Options) -> [Vec<IpNet>; 2] {
-    let mut rng = fastrand::Rng::with_seed(1);
-    let mut seen = HashSet::new();
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    while v4.len() < options.ipv4 {
-        let addr = rng.u32(0x0100_0000..0xdfff_ffff);
-        let net = IpNet::from(Ipv4Net::new_assert(addr.into(), length(&mut rng, &LENGTHS_V4)).trunc());
-        if ![10, 127].contains(&(addr >> 24)) && seen.insert(net) {
-            v4.push(net);
-        }
-    }
-    while v6.len() < options.ipv6 {
-        // 2000::/3, clustered as allocations are: 16 bits of registries, some thousand holders each.
-        let top = 0x2400_u128 + u128::from(rng.u16(0..0x0a00));
-        let addr = top << 112 | u128::from(rng.u16(0..4096)) << 96 | u128::from(rng.u32(..)) << 64;
-        let net = IpNet::from(Ipv6Net::new_assert(addr.into(), length(&mut rng, &LENGTHS_V6)).trunc());
-        if seen.insert(net) {
-            v6.push(net);
-        }
-    }
-    [v4, v6]
-}
 
 /// For the program that measures bare tables.
 fn write(path: &Path, prefixes: &[&IpNet]) {
@@ -154,170 +87,41 @@ impl Drop for Agent {
     }
 }
 
-fn route(protocol: Protocol, next_hop: NextHop) -> Route {
-    let distance = protocol.default_distance();
-    Route { protocol, distance, metric: Metric(0), tag: 0, next_hops: NextHopSet::from(next_hop) }
-}
-
-fn via(addr: IpAddr) -> NextHop {
-    NextHop::via(addr)
-}
-
-fn addr(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
-
-/// How the BGP next hops are reached.
-fn ways(v4: &str, v6: &str) -> Input {
-    let mut batch = RouteBatch::new(Source::Static);
-    batch.add("192.0.2.0/24".parse().expect("a prefix"), route(Protocol::Static, via(addr(v4))));
-    batch.add("2001:db8:ffff::/48".parse().expect("a prefix"), route(Protocol::Static, via(addr(v6))));
-    Input::Routes(batch)
-}
-
-fn handle(rib: &mut Rib, input: Input) {
-    let mut out = Vec::new();
-    rib.handle(Instant::now(), input, &mut out);
-    while rib.has_work() {
-        rib.handle(Instant::now(), Input::Work, &mut out);
-    }
-}
-
-/// A RIB with these routes, as BGP gives them.
-fn rib(prefixes: &[IpNet]) -> Rib {
-    let mut rib = Rib::new(RibConfig::default());
-    let mut links = RouteBatch::new(Source::Connected);
-    let connected = route(Protocol::Connected, NextHop::Interface(IfIndex(1)));
-    links.add("10.0.0.0/16".parse().expect("a prefix"), connected.clone());
-    links.add("fd00::/64".parse().expect("a prefix"), connected);
-    for input in [Input::Interface { index: IfIndex(1), up: true }, Input::Routes(links), ways("10.0.0.2", "fd00::2")] {
-        handle(&mut rib, input);
-    }
-    for (n, prefixes) in (0u32..).zip(prefixes.chunks(BATCH)) {
-        let mut batch = RouteBatch::new(Source::Bgp);
-        for number in 0..NEXT_HOPS {
-            batch.routes.push(route(Protocol::Ebgp, via([192, 0, 2, number + 1].into())));
-        }
-        for number in 0..NEXT_HOPS {
-            batch.routes.push(route(Protocol::Ebgp, via(addr(&format!("2001:db8:ffff::{:x}", number + 1)))));
-        }
-        let change = |(at, prefix): (u32, &IpNet)| {
-            let hop = (n * BATCH as u32 + at) % u32::from(NEXT_HOPS);
-            let number = hop + if prefix.addr().is_ipv6() { u32::from(NEXT_HOPS) } else { 0 };
-            rib::RouteChange { prefix: *prefix, route: Some(number) }
-        };
-        batch.changes = (0u32..).zip(prefixes).map(change).collect();
-        handle(&mut rib, Input::Routes(batch));
-    }
-    rib
-}
-
-/// A RIB and its data plane, wired as in the daemon.
-struct Node {
-    rib: Rib,
-    plane: BackendHandle,
-    answers: mpsc::Receiver<FibProgress>,
-    waiting: Option<FibDelta>,
-    told: u64,
-    answered: u64,
-}
-
-impl Node {
-    fn new(rib: Rib, socket: &Path) -> Self {
-        let (tell, answers) = mpsc::channel();
-        let config = DpdkConfig { socket: socket.to_path_buf(), bundled: None };
-        let backend = DpdkBackend::open(config).expect("neighbors can be followed");
-        let plane = thread::spawn(Box::new(backend), ID, move |progress| drop(tell.send(progress))).expect("a thread");
-        let mut node = Self { rib, plane, answers, waiting: None, told: 0, answered: 0 };
-        node.rib.add_standalone_backend(ID);
-        node
-    }
-
-    fn listen(&mut self, wait: Duration) {
-        let first = if wait.is_zero() { self.answers.try_recv().ok() } else { self.answers.recv_timeout(wait).ok() };
-        let more: Vec<FibProgress> = first.into_iter().chain(self.answers.try_iter()).collect();
-        for progress in more {
-            assert_eq!(progress.failed, [], "the agent refuses");
-            self.answered = progress.through;
-            handle(&mut self.rib, Input::Fib(progress));
-        }
-    }
-
-    fn feed(&mut self) -> bool {
-        let delta = match self.waiting.take() {
-            Some(delta) => delta,
-            None if self.rib.fib_pending(ID) && self.plane.has_room() => {
-                let mut delta = FibDelta::default();
-                self.rib.pull_fib(ID, DELTA, &mut delta);
-                self.told = delta.through;
-                delta
-            }
-            None => return false,
-        };
-        match self.plane.offer(delta) {
-            Ok(()) => self.plane.has_room(),
-            Err(Refused::Full(delta)) => {
-                self.waiting = Some(delta);
-                false
-            }
-            Err(Refused::Stopped) => panic!("the data plane has stopped"),
-        }
-    }
-
-    fn settle(&mut self) {
-        while self.waiting.is_some() || self.rib.fib_pending(ID) || self.answered < self.told {
-            let more = self.feed();
-            self.listen(if more { Duration::ZERO } else { Duration::from_millis(10) });
-        }
-    }
-
-    fn view(&self) -> fib_sync::sync::View {
-        block_on(self.plane.view()).expect("a data plane")
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
-}
-
 /// Seconds of a load from a RIB, of one failover under all of it, and of a new process over the unchanged table.
 fn ours(built: &Path, dir: &Path, prefixes: &[IpNet]) -> [f64; 3] {
     let socket = dir.join("dpdk.sock");
     let _agent = Agent::start(built, &socket);
-    let full = rib(prefixes);
-    let begin = Instant::now();
-    let mut node = Node::new(full, &socket);
+    let open = || {
+        let config = DpdkConfig { socket: socket.clone(), bundled: None };
+        Box::new(DpdkBackend::open(config).expect("neighbors can be followed"))
+    };
+    let full = full_rib(1, prefixes, NEXT_HOPS);
+    let begin = now();
+    let mut node = Node::new(full, open());
     node.settle();
     let load = begin.elapsed().as_secs_f64();
-    let end = FibDelta { walk_done: true, ..FibDelta::default() };
-    assert!(node.plane.offer(end).is_ok(), "an idle data plane has room");
+    node.sweep();
     let view = node.view();
+    // Two links and two ways beside those of BGP.
     assert_eq!((view.installed, view.failed), (prefixes.len() + 4, 0));
-    let mut failover = f64::MAX;
-    for turn in 0..20 {
-        let to = if turn % 2 == 0 { 3 } else { 2 };
-        let begin = Instant::now();
-        handle(&mut node.rib, ways(&format!("10.0.0.{to}"), &format!("fd00::{to}")));
-        node.settle();
-        failover = failover.min(begin.elapsed().as_secs_f64());
-    }
+    let failover = node.failover(20, true, true);
     let after = node.view().counters;
     assert!(after.routes - view.counters.routes <= 100, "no route is written for a failover: {after:?}");
-    assert_eq!(block_on(node.plane.stop(OnStop::Keep)), Ok(0));
-    let mut full = node.rib;
-    full.remove_backend(ID);
-    let begin = Instant::now();
-    let mut node = Node::new(full, &socket);
+    let full = node.leave();
+    let begin = now();
+    let mut node = Node::new(full, open());
     node.settle();
     let restart = begin.elapsed().as_secs_f64();
     let counters = node.view().counters;
     assert_eq!((counters.adopted as usize, counters.routes), (prefixes.len() + 4, 0), "nothing is written again");
-    assert_eq!(block_on(node.plane.stop(OnStop::Keep)), Ok(0));
+    node.leave();
     [load, failover, restart]
 }
 
 fn main() {
-    let options = options();
+    let (mut ipv4, mut ipv6, mut rounds) = (1_000_000, 200_000, 1);
+    let unknown = table::options(&mut [("ipv4", &mut ipv4), ("ipv6", &mut ipv6), ("rounds", &mut rounds)]);
+    assert!(unknown.is_empty(), "no such options: {unknown:?}");
     if !Command::new("pkg-config").args(["--exists", "libdpdk"]).status().is_ok_and(|status| status.success()) {
         println!("skipped: libdpdk is not installed (libdpdk-dev, pkg-config)");
         return;
@@ -332,7 +136,7 @@ fn main() {
         .expect("make");
     assert!(make.success(), "the agent does not build");
     let dir = tempfile::tempdir().expect("a directory");
-    let sets = prefixes(&options);
+    let sets = table::prefixes(ipv4, ipv6);
     let file = dir.path().join("prefixes");
     let (mut best, mut sorted): (HashMap<String, f64>, HashMap<String, f64>) = (HashMap::new(), HashMap::new());
     let mut own = [[f64::MAX; 3]; 2];
@@ -342,7 +146,7 @@ fn main() {
             *held = held.min(value);
         }
     };
-    for _ in 0..options.rounds {
+    for _ in 0..rounds {
         let all: Vec<&IpNet> = sets.iter().flatten().collect();
         write(&file, &all);
         keep(&mut best, bare(&built, &file));
@@ -357,8 +161,8 @@ fn main() {
         }
     }
     let mut missed = false;
-    println!("\nroutes into a DPDK process, {} IPv4 and {} IPv6", options.ipv4, options.ipv6);
-    for (family, count, name) in [(0, options.ipv4, "4"), (1, options.ipv6, "6")] {
+    println!("\nroutes into a DPDK process, {} IPv4 and {} IPv6", ipv4, ipv6);
+    for (family, count, name) in [(0, ipv4, "4"), (1, ipv6, "6")] {
         let rate = |seconds: f64| count as f64 / seconds / 1e3;
         let add = best[&format!("bare-add{name}")];
         let ordered = sorted[&format!("bare-add{name}")];

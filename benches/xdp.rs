@@ -10,8 +10,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark is a carrier: it reads the clock")]
 
-use std::collections::HashSet;
-use std::net::IpAddr;
+#[path = "common/table.rs"]
+mod table;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use fib_sync::backend::FibBackend;
 use fib_sync::netlink::{KernelBackend, KernelConfig, NexthopCompat};
 use fib_sync::xdp::probe::{Lookup, Probe, TARGETS};
 use fib_sync::xdp::{XdpBackend, XdpConfig};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use rib::{FibRoute, Forwarding, IfIndex, NextHopId, NextHopOp, ResolvedLeg};
@@ -30,91 +31,6 @@ const BATCH: usize = 1024;
 const NEXT_HOPS: u32 = 64;
 /// Frames per measurement.
 const FRAMES: u32 = 1_000_000;
-
-/// Lengths in the share that the global tables have, per mille.
-const V4: &[(u8, u32)] =
-    &[(24, 606), (23, 100), (22, 110), (21, 52), (20, 45), (19, 25), (18, 14), (17, 8), (16, 14), (14, 3), (12, 1)];
-const V6: &[(u8, u32)] = &[
-    (48, 470),
-    (32, 130),
-    (44, 80),
-    (40, 75),
-    (36, 45),
-    (46, 40),
-    (42, 30),
-    (47, 30),
-    (29, 22),
-    (33, 20),
-    (38, 22),
-    (45, 20),
-];
-
-struct Options {
-    ipv4: usize,
-    ipv6: usize,
-    rounds: usize,
-}
-
-fn options() -> Options {
-    let mut options = Options { ipv4: 1_000_000, ipv6: 200_000, rounds: 5 };
-    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-    while let Some(word) = words.next() {
-        let mut number =
-            || words.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{word} needs a number"));
-        match word.as_str() {
-            "--ipv4" => options.ipv4 = number(),
-            "--ipv6" => options.ipv6 = number(),
-            "--rounds" => options.rounds = number(),
-            other => panic!("unknown option {other}"),
-        }
-    }
-    options
-}
-
-fn length(rng: &mut fastrand::Rng, table: &[(u8, u32)]) -> u8 {
-    let mut at = rng.u32(0..table.iter().map(|(_, share)| share).sum());
-    for (length, share) in table {
-        if at < *share {
-            return *length;
-        }
-        at -= share;
-    }
-    table[0].0
-}
-
-/// Prefixes as the global table has them: half of them beside or inside others.
-fn prefixes(options: &Options) -> Vec<IpNet> {
-    let mut rng = fastrand::Rng::with_seed(42);
-    let mut seen = HashSet::new();
-    let mut all: Vec<IpNet> = Vec::new();
-    while all.len() < options.ipv4 {
-        let near = (rng.bool() && !all.is_empty()).then(|| rng.usize(0..all.len())).map(|at| all[at].addr());
-        let addr = match near {
-            Some(IpAddr::V4(near)) => near.to_bits() ^ (rng.u32(..) & 0x0003_ff00),
-            _ => rng.u32(0x0b00_0000..0xdf00_0000),
-        };
-        if addr >> 24 == 127 || addr >> 16 == 0xa9fe || addr >> 24 <= 10 {
-            continue;
-        }
-        let net = IpNet::from(Ipv4Net::new_assert(addr.into(), length(&mut rng, V4)).trunc());
-        if seen.insert(net) {
-            all.push(net);
-        }
-    }
-    let first = all.len();
-    while all.len() < first + options.ipv6 {
-        let near = (rng.bool() && all.len() > first).then(|| rng.usize(first..all.len())).map(|at| all[at].addr());
-        let addr = match near {
-            Some(IpAddr::V6(near)) => near.to_bits() ^ (u128::from(rng.u16(..)) << 80),
-            _ => 0x2 << 124 | u128::from(rng.u32(0..0x0f00_0000)) << 96 | u128::from(rng.u64(..)) << 32,
-        };
-        let net = IpNet::from(Ipv6Net::new_assert(addr.into(), length(&mut rng, V6)).trunc());
-        if seen.insert(net) {
-            all.push(net);
-        }
-    }
-    all
-}
 
 fn inside4(rng: &mut fastrand::Rng, net: &IpNet) -> u32 {
     let IpNet::V4(net) = net else { unreachable!("an IPv4 prefix") };
@@ -231,9 +147,11 @@ fn whole_path(probe: &mut Probe, forwarder: Option<&XdpBackend>, from: (IfIndex,
 }
 
 fn main() {
-    let options = options();
+    let (mut ipv4, mut ipv6, mut rounds) = (1_000_000, 200_000, 5);
+    let unknown = table::options(&mut [("ipv4", &mut ipv4), ("ipv6", &mut ipv6), ("rounds", &mut rounds)]);
+    assert!(unknown.is_empty(), "no such options: {unknown:?}");
     namespace();
-    let all = prefixes(&options);
+    let all = table::prefixes(ipv4, ipv6).concat();
     let (v0, w0, u0) = (link("v0"), link("w0"), link("u0"));
     let mut objects = Vec::new();
     for n in 0..NEXT_HOPS {
@@ -247,20 +165,20 @@ fn main() {
         FibRoute { prefix: *prefix, next_hop: Some(NextHopId(first + at as u32 % NEXT_HOPS)) }
     };
     let routes: Vec<FibRoute> = all.iter().enumerate().map(|(at, prefix)| to(at, prefix)).collect();
-    let (v4, v6) = routes.split_at(options.ipv4);
+    let (v4, v6) = routes.split_at(ipv4);
 
     let mut config = XdpConfig { pin: "/mnt/anyhop".into(), ..XdpConfig::default() };
     config.interfaces = ["v0", "w0", "u0"].map(str::to_owned).into();
-    config.limits.ipv4_routes = config.limits.ipv4_routes.max(options.ipv4 as u32 + 1024);
-    config.limits.ipv6_routes = config.limits.ipv6_routes.max(options.ipv6 as u32 + 1024);
-    config.limits.ipv6_groups = config.limits.ipv6_groups.max(options.ipv6 as u32 + options.ipv6 as u32 / 2);
+    config.limits.ipv4_routes = config.limits.ipv4_routes.max(ipv4 as u32 + 1024);
+    config.limits.ipv6_routes = config.limits.ipv6_routes.max(ipv6 as u32 + 1024);
+    config.limits.ipv6_groups = config.limits.ipv6_groups.max(ipv6 as u32 + ipv6 as u32 / 2);
     let mut xdp = XdpBackend::open(config).expect("XDP");
     let rate = |took: Duration, routes: usize| routes as f64 / took.as_secs_f64() / 1e6;
     let fresh = rate(load(&mut xdp, &objects, v4, BATCH), v4.len());
     let fresh6 = rate(load(&mut xdp, &[], v6, BATCH), v6.len());
     // Each to another next hop, as when a better neighbor comes.
     let mut best: f64 = 0.0;
-    for round in 1..=options.rounds {
+    for round in 1..=rounds {
         let moved: Vec<FibRoute> = v4.iter().enumerate().map(|(at, route)| to(at + round, &route.prefix)).collect();
         best = best.max(rate(load(&mut xdp, &[], &moved, BATCH), moved.len()));
     }
@@ -300,9 +218,9 @@ fn main() {
     probe.targets6(&targets);
     let mut kept = true;
     for (v4, name, must) in [(true, "IPv4", 15.0), (false, "IPv6", 3.0)] {
-        let (ours, hits) = lookup(&probe, Lookup::Stride, v4, w0.0, options.rounds);
-        let (trie, trie_hits) = lookup(&probe, Lookup::Trie, v4, w0.0, options.rounds);
-        let (fib, fib_hits) = lookup(&probe, Lookup::Kernel, v4, w0.0, options.rounds);
+        let (ours, hits) = lookup(&probe, Lookup::Stride, v4, w0.0, rounds);
+        let (trie, trie_hits) = lookup(&probe, Lookup::Trie, v4, w0.0, rounds);
+        let (fib, fib_hits) = lookup(&probe, Lookup::Kernel, v4, w0.0, rounds);
         assert_eq!(hits, trie_hits, "{name}: the tables and the tries answer alike");
         // Of what no route leads to the kernel may say something else than "no route"; none of ours may be missing.
         assert!(fib_hits >= hits * 99 / 100, "{name}: the kernel finds {fib_hits}, we find {hits}");
@@ -324,8 +242,8 @@ fn main() {
     probe.targets4(&targets);
     probe.sink(link("v1").0).expect("a sink");
     probe.sink(link("u1").0).expect("a sink");
-    let ours = whole_path(&mut probe, Some(&xdp), w0, options.rounds);
-    let theirs = whole_path(&mut probe, None, w0, options.rounds);
+    let ours = whole_path(&mut probe, Some(&xdp), w0, rounds);
+    let theirs = whole_path(&mut probe, None, w0, rounds);
     println!(
         "whole packets, ns: ours {ours:.0} ({:.2} Mpps), the kernel {theirs:.0} ({:.2} Mpps): {:.1} times (must be 3)",
         1e3 / ours,
@@ -335,7 +253,7 @@ fn main() {
     kept &= theirs / ours >= 3.0;
     // Failover: every route's object away from its link and back.
     let mut worst = Duration::ZERO;
-    for round in 0..options.rounds * 2 {
+    for round in 0..rounds * 2 {
         for n in 0..NEXT_HOPS {
             let (interface, net) = if round % 2 == 0 { (u0.0, "10.2.0") } else { (v0.0, "10.0.0") };
             let op = NextHopOp { id: NextHopId(1 + n), forwarding: Some(leg(interface, &format!("{net}.{}", 2 + n))) };

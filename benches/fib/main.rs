@@ -7,37 +7,22 @@
 
 mod bird;
 mod flood;
+#[path = "../common/node.rs"]
+mod node;
+#[path = "../common/table.rs"]
+mod table;
 
-use std::collections::HashSet;
-use std::net::IpAddr;
 use std::process::{Command, ExitCode};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
 use fib_sync::netlink::{KernelBackend, KernelConfig, NexthopCompat};
-use fib_sync::sync::{Input as Told, Outbox, Sync, View};
-use fib_sync::thread::{self, BackendHandle, OnStop, Refused};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use fib_sync::sync::{Input as Told, Outbox, Sync};
+use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
+use node::{ID, Node, batches, full_rib, handle, now, rib};
+use rib::FibDelta;
 use rib::message::Input;
-use rib::{
-    BackendId, FibDelta, FibProgress, IfIndex, Metric, NextHop, NextHopSet, Protocol, Rib, RibConfig, Route,
-    RouteBatch, Source,
-};
-
-const ID: BackendId = BackendId(0);
-/// As the daemon pulls.
-const DELTA: usize = 1024;
-/// As BGP gives.
-const BATCH: usize = 256;
-const LENGTHS_V4: [(u8, u8); 8] = [(24, 60), (23, 10), (22, 12), (21, 5), (20, 5), (19, 3), (18, 2), (16, 3)];
-const LENGTHS_V6: [(u8, u8); 6] = [(48, 48), (32, 14), (44, 10), (40, 8), (36, 8), (46, 12)];
-
-#[allow(clippy::disallowed_methods, reason = "it measures")]
-fn now() -> Instant {
-    Instant::now()
-}
 
 struct Options {
     v4: usize,
@@ -53,40 +38,10 @@ struct Set {
     all: Vec<IpNet>,
 }
 
-fn length(rng: &mut Rng, table: &[(u8, u8)]) -> u8 {
-    let mut rest = rng.u8(0..100);
-    for (length, share) in table {
-        if rest < *share {
-            return *length;
-        }
-        rest -= share;
-    }
-    table[0].0
-}
-
 fn set(options: &Options) -> Set {
-    let mut rng = Rng::with_seed(1);
-    let mut seen = HashSet::new();
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    while v4.len() < options.v4 {
-        let addr = rng.u32(0x0100_0000..0xdfff_ffff);
-        let net = IpNet::from(Ipv4Net::new_assert(addr.into(), length(&mut rng, &LENGTHS_V4)).trunc());
-        // The links' and the loopback's own space.
-        if ![10, 127].contains(&(addr >> 24)) && seen.insert(net) {
-            v4.push(net);
-        }
-    }
-    while v6.len() < options.v6 {
-        // 2000::/3, clustered as allocations are: 16 bits of registries, some thousand holders each.
-        let top = 0x2400_u128 + u128::from(rng.u16(0..0x0a00));
-        let addr = top << 112 | u128::from(rng.u16(0..4096)) << 96 | u128::from(rng.u32(..)) << 64;
-        let net = IpNet::from(Ipv6Net::new_assert(addr.into(), length(&mut rng, &LENGTHS_V6)).trunc());
-        if seen.insert(net) {
-            v6.push(net);
-        }
-    }
+    let [v4, v6] = table::prefixes(options.v4, options.v6);
     let mut all: Vec<IpNet> = v4.iter().chain(&v6).copied().collect();
-    rng.shuffle(&mut all);
+    Rng::with_seed(2).shuffle(&mut all);
     Set { v4, v6, all }
 }
 
@@ -121,134 +76,9 @@ fn processor() -> (f64, f64) {
     (ticks(11) / 100.0, ticks(12) / 100.0)
 }
 
-fn route(protocol: Protocol, next_hop: NextHop) -> Route {
-    let distance = protocol.default_distance();
-    Route { protocol, distance, metric: Metric(0), tag: 0, next_hops: NextHopSet::from(next_hop) }
-}
-
-fn via(addr: &str) -> NextHop {
-    NextHop::via(addr.parse::<IpAddr>().expect("an address"))
-}
-
-/// How the BGP next hops are reached.
-fn ways(v4: &str, v6: &str) -> Input {
-    let mut batch = RouteBatch::new(Source::Static);
-    batch.add("192.0.2.0/24".parse().expect("a prefix"), route(Protocol::Static, via(v4)));
-    batch.add("2001:db8:ffff::/48".parse().expect("a prefix"), route(Protocol::Static, via(v6)));
-    Input::Routes(batch)
-}
-
-/// A RIB with its links and ways, and without routes.
-fn rib(link: u32) -> Rib {
-    let mut rib = Rib::new(RibConfig::default());
-    let mut links = RouteBatch::new(Source::Connected);
-    let connected = route(Protocol::Connected, NextHop::Interface(IfIndex(link)));
-    links.add("10.0.0.0/16".parse().expect("a prefix"), connected.clone());
-    links.add("fd00::/64".parse().expect("a prefix"), connected);
-    for input in
-        [Input::Interface { index: IfIndex(link), up: true }, Input::Routes(links), ways("10.0.0.2", "fd00::2")]
-    {
-        handle(&mut rib, input);
-    }
-    rib
-}
-
-fn handle(rib: &mut Rib, input: Input) {
-    let mut out = Vec::new();
-    rib.handle(now(), input, &mut out);
-    while rib.has_work() {
-        rib.handle(now(), Input::Work, &mut out);
-    }
-}
-
-/// As BGP gives them.
-fn batches(prefixes: &[IpNet]) -> impl Iterator<Item = Input> {
-    prefixes.chunks(BATCH).map(|prefixes| {
-        let mut batch = RouteBatch::new(Source::Bgp);
-        batch.routes = ["192.0.2.1", "2001:db8:ffff::1"].map(|addr| route(Protocol::Ebgp, via(addr))).to_vec();
-        let number = |prefix: &IpNet| u32::from(prefix.addr().is_ipv6());
-        batch.changes =
-            prefixes.iter().map(|prefix| rib::RouteChange { prefix: *prefix, route: Some(number(prefix)) }).collect();
-        Input::Routes(batch)
-    })
-}
-
-/// A RIB and its data plane, wired as in the daemon.
-struct Node {
-    rib: Rib,
-    plane: BackendHandle,
-    answers: mpsc::Receiver<FibProgress>,
-    waiting: Option<FibDelta>,
-    told: u64,
-    answered: u64,
-}
-
-impl Node {
-    fn new(rib: Rib) -> Self {
-        let (tell, answers) = mpsc::channel();
-        let config = KernelConfig { nexthop_compat: NexthopCompat::Off, ..KernelConfig::default() };
-        let backend = KernelBackend::open(config).expect("the kernel");
-        let plane = thread::spawn(Box::new(backend), ID, move |progress| drop(tell.send(progress))).expect("a thread");
-        let mut node = Self { rib, plane, answers, waiting: None, told: 0, answered: 0 };
-        node.rib.add_backend(ID);
-        node
-    }
-
-    /// Takes answers that are there, or waits a while for one.
-    fn listen(&mut self, wait: Duration) {
-        let first = if wait.is_zero() { self.answers.try_recv().ok() } else { self.answers.recv_timeout(wait).ok() };
-        let more: Vec<FibProgress> = first.into_iter().chain(self.answers.try_iter()).collect();
-        for progress in more {
-            assert_eq!(progress.failed, [], "the kernel refuses");
-            self.answered = progress.through;
-            handle(&mut self.rib, Input::Fib(progress));
-        }
-    }
-
-    /// True if more could be given at once.
-    fn feed(&mut self) -> bool {
-        let delta = match self.waiting.take() {
-            Some(delta) => delta,
-            None if self.rib.fib_pending(ID) && self.plane.has_room() => {
-                let mut delta = FibDelta::default();
-                self.rib.pull_fib(ID, DELTA, &mut delta);
-                self.told = delta.through;
-                delta
-            }
-            None => return false,
-        };
-        match self.plane.offer(delta) {
-            Ok(()) => self.plane.has_room(),
-            Err(Refused::Full(delta)) => {
-                self.waiting = Some(delta);
-                false
-            }
-            Err(Refused::Stopped) => panic!("the data plane has stopped"),
-        }
-    }
-
-    fn settle(&mut self) {
-        while self.waiting.is_some() || self.rib.fib_pending(ID) || self.answered < self.told {
-            let more = self.feed();
-            self.listen(if more { Duration::ZERO } else { Duration::from_millis(10) });
-        }
-    }
-
-    /// The protocols have told everything, says the daemon then.
-    fn sweep(&mut self) {
-        let end = FibDelta { walk_done: true, ..FibDelta::default() };
-        assert!(self.plane.offer(end).is_ok(), "an idle data plane has room");
-        // The answer to a question comes after what was given before it.
-        self.view();
-    }
-
-    fn view(&self) -> View {
-        block_on(self.plane.view()).expect("a data plane")
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+fn kernel() -> KernelBackend {
+    let config = KernelConfig { nexthop_compat: NexthopCompat::Off, ..KernelConfig::default() };
+    KernelBackend::open(config).expect("the kernel")
 }
 
 /// What one round measured; seconds unless said otherwise.
@@ -302,10 +132,9 @@ fn floor_of(set: &Set, in_order: bool) -> (f64, f64) {
 /// From a loaded RIB; then a next hop fails under all routes, again and again; then a new process over the unchanged table.
 fn loaded_of(set: &Set) -> (f64, [f64; 2], f64, f64) {
     in_namespace(|link| {
-        let mut full = rib(link);
-        batches(&set.all).for_each(|batch| handle(&mut full, batch));
+        let full = full_rib(link, &set.all, 1);
         let begin = now();
-        let mut node = Node::new(full);
+        let mut node = Node::new(full, Box::new(kernel()));
         node.settle();
         let took = begin.elapsed().as_secs_f64();
         node.sweep();
@@ -314,46 +143,29 @@ fn loaded_of(set: &Set) -> (f64, [f64; 2], f64, f64) {
         let octets = view.mirror_octets as f64 / view.installed as f64;
 
         let written = view.counters;
-        let mut failover = [f64::MAX; 2];
-        for turn in 0..20 {
-            let side = turn % 2;
-            let other = |n| if turn / 2 % 2 == n { 3 } else { 2 };
-            // One family moves at a time.
-            let (v4, v6) = if side == 0 { (other(0), other(1)) } else { (other(0), other(0)) };
-            let begin = now();
-            handle(&mut node.rib, ways(&format!("10.0.0.{v4}"), &format!("fd00::{v6}")));
-            node.settle();
-            failover[side] = failover[side].min(begin.elapsed().as_secs_f64());
-        }
+        // One family moves at a time.
+        let failover = [node.failover(10, true, false), node.failover(10, false, true)];
         let counters = node.view().counters;
         let (routes, objects) = (counters.routes - written.routes, counters.next_hops - written.next_hops);
         // The two ways themselves change their next hops; nothing that uses them is written.
         assert!(routes <= 40 && objects <= 80, "{routes} route messages, {objects} objects in 20 failovers");
-        assert_eq!(block_on(node.plane.stop(OnStop::Keep)), Ok(0));
 
+        let full = node.leave();
         let begin = now();
-        let mut node = Node::new(node.rib_again());
+        let mut node = Node::new(full, Box::new(kernel()));
         node.settle();
         let restarted = begin.elapsed().as_secs_f64();
         let counters = node.view().counters;
         assert_eq!((counters.adopted as usize, counters.routes), (set.all.len() + 2, 0), "nothing is written again");
-        assert_eq!(block_on(node.plane.stop(OnStop::Keep)), Ok(0));
+        node.leave();
         (took, failover, restarted, octets)
     })
 }
 
-impl Node {
-    /// The same RIB without its data plane.
-    fn rib_again(mut self) -> Rib {
-        self.rib.remove_backend(ID);
-        self.rib
-    }
-}
-
 fn streamed_of(set: &Set) -> f64 {
     in_namespace(|link| {
-        let batches: Vec<Input> = batches(&set.all).collect();
-        let mut node = Node::new(rib(link));
+        let batches: Vec<Input> = batches(&set.all, 1).collect();
+        let mut node = Node::new(rib(link), Box::new(kernel()));
         node.settle();
         let begin = now();
         for batch in batches {
@@ -364,7 +176,7 @@ fn streamed_of(set: &Set) -> f64 {
         node.settle();
         let took = begin.elapsed().as_secs_f64();
         assert_eq!(node.view().installed, set.all.len() + 2);
-        assert_eq!(block_on(node.plane.stop(OnStop::Keep)), Ok(0));
+        node.leave();
         took
     })
 }
@@ -372,8 +184,7 @@ fn streamed_of(set: &Set) -> f64 {
 /// The machine and the backend alone, user time against the kernel's.
 fn own_share_of(set: &Set) -> f64 {
     in_namespace(|link| {
-        let mut full = rib(link);
-        batches(&set.all).for_each(|batch| handle(&mut full, batch));
+        let mut full = full_rib(link, &set.all, 1);
         full.add_backend(ID);
         let mut deltas = Vec::new();
         while full.fib_pending(ID) {
@@ -381,7 +192,7 @@ fn own_share_of(set: &Set) -> f64 {
             full.pull_fib(ID, 65_536, &mut delta);
             deltas.push(delta);
         }
-        let mut sync = Sync::new(ID, Box::new(KernelBackend::open(KernelConfig::default()).expect("the kernel")));
+        let mut sync = Sync::new(ID, Box::new(kernel()));
         let mut out = Outbox::default();
         let (user, system) = processor();
         for delta in deltas {
@@ -421,16 +232,10 @@ fn line(what: &str, value: &str, ratio: f64, must: f64, moonshot: f64) -> bool {
 
 fn options() -> Options {
     let mut options = Options { v4: 1_000_000, v6: 200_000, rounds: 1, bird: true };
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        let mut number = || words.next().and_then(|n| n.parse().ok()).expect("a number");
+    let Options { v4, v6, rounds, bird } = &mut options;
+    for word in table::options(&mut [("v4", v4), ("v6", v6), ("rounds", rounds)]) {
         match word.as_str() {
-            "--v4" => options.v4 = number(),
-            "--v6" => options.v6 = number(),
-            "--rounds" => options.rounds = number(),
-            "--no-bird" => options.bird = false,
-            // Given by cargo.
-            "--bench" => {}
+            "--no-bird" => *bird = false,
             other => panic!("{other}: not an option"),
         }
     }
