@@ -11,8 +11,11 @@
  * free and take.
  *
  * Its account of reserved groups is wrong in 22.11: every removal of a longer IPv6 route, and every IPv4 one that has the next hop
- * of the route around it, leaves it off by one or more, until it refuses everything. Groups themselves are counted
- * rightly, so the account is set back before each write - if it is where we think it is, which is tried out at the start.
+ * of the route around it, leaves it off by one or more, until it refuses everything. So the account is set back before each
+ * write - if it is where we think it is, which is tried out at the start - and the agent keeps one of its own: the groups that
+ * there would be if none had become one entry. That is a bound that removals and changes never raise, though they may take
+ * groups: two equal neighbors need none, one of them alone does. While a piece is written there may be one group more, and
+ * IPv4 wants to see one more free. So a new route is refused while one group is left, and nothing else ever is.
  *
  * The default route is no route to rte_fib but what its "no route" means (number 1 or 2): rte_fib 22.11 gets /0 wrong when
  * there is nothing beneath it. */
@@ -392,6 +395,21 @@ static void count_long4(struct anyhop *agent, const struct prefix *prefix, int b
 		*count = (uint16_t)(*count + by);
 }
 
+/* Groups that this route, which does not stand, calls for by itself: those in which no other route ends or goes on. */
+static uint32_t own_groups(struct anyhop *agent, const struct prefix *prefix)
+{
+	uint32_t count = 0;
+	if (!prefix->six) {
+		struct rte_rib *rib = rte_fib_get_rib(agent->view.fib4);
+		return prefix->length > 24 && rte_rib_get_nxt(rib, host4(prefix), 24, NULL, RTE_RIB_GET_NXT_COVER) == NULL;
+	}
+	struct rte_rib6 *rib = rte_fib6_get_rib(agent->view.fib6);
+	for (unsigned int depth = (prefix->length - 1u) / 8 * 8; depth >= 24; depth -= 8, count++)
+		if (rte_rib6_get_nxt(rib, prefix->addr, (uint8_t)depth, NULL, RTE_RIB6_GET_NXT_COVER) != NULL)
+			break;
+	return count;
+}
+
 /* The number of the route that stands there; 0 if none does. */
 static uint32_t standing(struct anyhop *agent, const struct prefix *prefix)
 {
@@ -473,6 +491,12 @@ int tables_set_route(struct anyhop *agent, const struct prefix *prefix, uint32_t
 	uint32_t before = standing(agent, prefix);
 	if (before == number)
 		return 0;
+	uint32_t groups = 0;
+	if (before == 0 && prefix->length != 0) {
+		groups = own_groups(agent, prefix);
+		if (family->groups + groups > family->groups_most)
+			return -ENOSPC;
+	}
 	if (before == 0 && family->routes >= family->most)
 		return -ENOSPC;
 	if (prefix->length == 0) {
@@ -486,6 +510,7 @@ int tables_set_route(struct anyhop *agent, const struct prefix *prefix, uint32_t
 	}
 	if (before == 0) {
 		family->routes++;
+		family->groups += groups;
 		count_long4(agent, prefix, 1);
 	}
 	count_routes(agent, number, 1);
@@ -507,6 +532,7 @@ int tables_remove_route(struct anyhop *agent, const struct prefix *prefix)
 		if (error != 0)
 			return error;
 		count_long4(agent, prefix, -1);
+		family->groups -= own_groups(agent, prefix);
 	}
 	family->routes--;
 	count_routes(agent, before, -1);
@@ -656,6 +682,8 @@ int tables_create(struct anyhop *agent)
 	agent->account_known = account_is_known(agent);
 	agent->families[0].most = config->routes4;
 	agent->families[1].most = config->routes6;
+	agent->families[0].groups_most = RTE_ALIGN_CEIL(config->groups4, 64u) - 1;
+	agent->families[1].groups_most = config->groups6 - 1;
 	agent->objects_end = NUMBER_FIRST;
 	for (uint32_t number = 0; number < numbers; number++)
 		view->hops[number] = way_word(ANYHOP_HOST);

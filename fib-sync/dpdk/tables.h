@@ -47,6 +47,8 @@ struct object {
 struct family {
 	uint32_t routes;
 	uint32_t most;
+	uint32_t groups; /* that all routes longer than /24 call for, if none had become one entry */
+	uint32_t groups_most;
 	bool has_default;
 	uint32_t default_number;
 };
