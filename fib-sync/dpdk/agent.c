@@ -142,6 +142,7 @@ static void hello(struct anyhop *agent, struct client *client)
 		.legs = LEGS_MAX,
 		.neighbors = agent->config.neighbors,
 		.ports = agent->ports_len,
+		.child = agent->config.child,
 	};
 	for (uint32_t i = 0; i < agent->ports_len; i++)
 		body.ifindex[i] = agent->ports[i].ifindex;

@@ -35,6 +35,7 @@ struct anyhop_config {
 	uint32_t neighbors; /* 16384 */
 	uint32_t readers; /* 128 */
 	int numa; /* socket id for the tables; -1 is any */
+	bool child; /* the daemon started this process, and is to end it */
 };
 
 /* Tables, empty. NULL if there is no memory or the configuration cannot be: rte_errno. */

@@ -181,7 +181,7 @@ static bool sort6(struct worker *worker, struct batch6 *batch, struct rte_mbuf *
 static bool may_leave(struct worker *worker, uint16_t port, struct rte_mbuf *packet, uint64_t way)
 {
 	if (likely(anyhop_is_way(way))) {
-		uint16_t mtu = worker->all->ports[anyhop_way_port(way)].mtu;
+		uint16_t mtu = port_mtu(&worker->all->ports[anyhop_way_port(way)]);
 		if (likely(rte_pktmbuf_pkt_len(packet) - sizeof(struct rte_ether_hdr) <= mtu))
 			return true;
 		to_host(worker, port, packet, ANYHOP_MTU);
@@ -199,7 +199,7 @@ static void leave(struct worker *worker, struct rte_mbuf *packet, uint64_t way, 
 	uint16_t port = anyhop_way_port(way);
 	struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(packet, struct rte_ether_hdr *);
 	memcpy(&ethernet->dst_addr, &way, RTE_ETHER_ADDR_LEN);
-	rte_ether_addr_copy(&worker->all->ports[port].mac, &ethernet->src_addr);
+	ethernet->src_addr = port_mac(&worker->all->ports[port]);
 	count(worker, reason, 1);
 	count(worker, ANYHOP_OCTETS, rte_pktmbuf_pkt_len(packet));
 	emit(worker, port, packet);
@@ -240,12 +240,13 @@ static void from_wire(struct worker *worker, uint16_t port, struct rte_mbuf **pa
 {
 	struct batch4 four = { .len = 0 };
 	struct batch6 six = { .len = 0 };
+	const struct rte_ether_addr mac = port_mac(&worker->all->ports[port]);
 	for (uint16_t i = 0; i < len; i++) {
 		struct rte_mbuf *packet = packets[i];
 		const struct rte_ether_hdr *ethernet = rte_pktmbuf_mtod(packet, struct rte_ether_hdr *);
 		if (rte_pktmbuf_data_len(packet) < sizeof(*ethernet))
 			drop(worker, packet, ANYHOP_OTHER);
-		else if (!rte_is_same_ether_addr(&ethernet->dst_addr, &worker->all->ports[port].mac))
+		else if (!rte_is_same_ether_addr(&ethernet->dst_addr, &mac))
 			to_host(worker, port, packet, ANYHOP_OTHER);
 		else if (ethernet->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4))
 			sort4(worker, &four, packet, port);

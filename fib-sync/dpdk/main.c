@@ -4,7 +4,8 @@
  *
  * --port WIRE[,host=PORT][,link=NAME]   frames from the DPDK port WIRE are forwarded. `host` is the port behind which the kernel has
  *       the same interface (a tap, or one end of a veth pair): it gets what is not forwarded, and what it sends leaves by WIRE.
- *       `link` names that kernel interface, whose routes, neighbors and MAC address count; without it the host port's own.
+ *       `link` names that kernel interface, whose routes, neighbors, MAC address and MTU count; without it the host port's own.
+ * --child   said by a daemon that starts this, and that ends it when it stops in good order.
  * --idle MICROSECONDS   an idle thread sleeps; 0 (the default) polls on.
  * --routes4 N --routes6 N --groups4 N --groups6 N --next-hops N --neighbors N   room, see anyhop_dpdk.h. */
 #include <errno.h>
@@ -14,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -30,7 +29,6 @@
 #define MBUFS_PER_PORT 4096
 
 static struct forwarding all;
-static unsigned int link_index[PORTS];
 
 static void fail(const char *what, const char *why)
 {
@@ -63,19 +61,6 @@ static uint16_t port_number(const char *text)
 	return (uint16_t)port;
 }
 
-/* The interface's index and MAC address as the kernel has them. */
-static void read_link(const char *name, struct port *port, unsigned int *index)
-{
-	struct ifreq request = { 0 };
-	*index = if_nametoindex(name);
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	if (*index == 0 || fd < 0 || ioctl(fd, SIOCGIFHWADDR, &request) != 0)
-		fail(name, "no such interface");
-	memcpy(&port->mac, request.ifr_hwaddr.sa_data, RTE_ETHER_ADDR_LEN);
-	close(fd);
-}
-
 static void parse_port(char *text)
 {
 	char *rest = text;
@@ -97,16 +82,16 @@ static void parse_port(char *text)
 			fail(word, "not known in --port");
 		}
 	}
-	rte_eth_macaddr_get(wire, &port->mac);
 	if (name != NULL) {
-		read_link(name, port, &link_index[wire]);
+		port->link = if_nametoindex(name);
+		if (port->link == 0)
+			fail(name, "no such interface");
 	} else {
 		struct rte_eth_dev_info info;
-		char found[IF_NAMESIZE];
 		uint16_t from = port->other == NO_PORT ? wire : port->other;
-		if (rte_eth_dev_info_get(from, &info) != 0 || info.if_index == 0 || if_indextoname(info.if_index, found) == NULL)
+		if (rte_eth_dev_info_get(from, &info) != 0 || info.if_index == 0)
 			fail(text, "the port has no kernel interface: name one by link=");
-		read_link(found, port, &link_index[wire]);
+		port->link = info.if_index;
 	}
 }
 
@@ -114,7 +99,8 @@ static void start_port(uint16_t port, struct rte_mempool *pool)
 {
 	struct rte_eth_dev_info info;
 	struct rte_eth_conf conf = { 0 };
-	uint16_t rx = RING, tx = RING, mtu = RTE_ETHER_MTU;
+	uint16_t rx = RING, tx = RING;
+	all.ports[port].mtu_most = RTE_ETHER_MTU;
 	if (rte_eth_dev_info_get(port, &info) != 0)
 		fail("a port", "tells nothing of itself");
 	uint16_t queues = (uint16_t)RTE_MIN(all.threads, (unsigned int)info.max_tx_queues);
@@ -135,8 +121,12 @@ static void start_port(uint16_t port, struct rte_mempool *pool)
 		fail("a port cannot be started", rte_strerror(-error));
 	/* The router's MAC address is the kernel interface's. A device that cannot is left as it is: it may receive all anyway. */
 	(void)rte_eth_promiscuous_enable(port);
-	(void)rte_eth_dev_get_mtu(port, &mtu);
-	all.ports[port].mtu = mtu;
+	(void)rte_eth_dev_get_mtu(port, &all.ports[port].mtu_most);
+	if (all.ports[port].wire) {
+		error = links_read(&all.ports[port]);
+		if (error != 0)
+			fail("the kernel interface of a port", strerror(-error));
+	}
 }
 
 static int worker(void *context)
@@ -154,7 +144,8 @@ static struct anyhop_config arguments(int argc, char **argv)
 		{ "idle", required_argument, NULL, 'i' },      { "routes4", required_argument, NULL, '4' },
 		{ "routes6", required_argument, NULL, '6' },   { "groups4", required_argument, NULL, 'g' },
 		{ "groups6", required_argument, NULL, 'G' },   { "next-hops", required_argument, NULL, 'n' },
-		{ "neighbors", required_argument, NULL, 'N' }, { NULL, 0, NULL, 0 },
+		{ "neighbors", required_argument, NULL, 'N' }, { "child", no_argument, NULL, 'c' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct anyhop_config config = { .socket = "/run/anyhop/dpdk.sock", .numa = -1 };
 	optind = 1;
@@ -187,6 +178,9 @@ static struct anyhop_config arguments(int argc, char **argv)
 		case 'N':
 			config.neighbors = number(optarg, "--neighbors");
 			break;
+		case 'c':
+			config.child = true;
+			break;
 		default:
 			fail("usage", "anyhop-dpdk EAL-OPTIONS -- [--socket PATH] [--port WIRE,host=PORT,link=NAME ...] [--idle US]");
 		}
@@ -217,13 +211,16 @@ int main(int argc, char **argv)
 		if (pool == NULL)
 			fail("packet buffers", rte_strerror(rte_errno));
 		start_port(port, pool);
-		if (all.ports[port].wire && anyhop_port(all.agent, port, link_index[port]) != 0)
+		if (all.ports[port].wire && anyhop_port(all.agent, port, all.ports[port].link) != 0)
 			fail("a port", "too many of them");
 	}
 	struct sigaction action = { .sa_handler = on_signal };
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	int error = anyhop_start(all.agent);
+	int error = links_follow(&all);
+	if (error != 0)
+		fail("links cannot be followed", strerror(-error));
+	error = anyhop_start(all.agent);
 	if (error != 0)
 		fail(config.socket, rte_strerror(-error));
 	printf("anyhop-dpdk: %u ports, listening at %s\n", ports, config.socket);

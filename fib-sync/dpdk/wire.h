@@ -55,6 +55,7 @@ struct anyhop_hello {
 	uint32_t neighbors;
 	uint32_t ports;
 	uint32_t ifindex[ANYHOP_PORTS_MAX]; /* kernel interfaces of its ports; the rest is 0 */
+	uint32_t child; /* not 0: a daemon started it, and the daemon that stops in good order ends it */
 };
 
 #endif

@@ -9,7 +9,6 @@ mod agent;
 mod backend;
 mod child;
 mod state;
-mod watch;
 
 use std::path::PathBuf;
 

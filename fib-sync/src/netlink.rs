@@ -9,6 +9,7 @@ mod backend;
 pub(crate) mod decode;
 mod dump;
 pub(crate) mod encode;
+pub(crate) mod follow;
 pub mod monitor;
 pub(crate) mod neighbors;
 pub(crate) mod objects;

@@ -66,10 +66,10 @@ impl Subject for Plane {
         frame.extend(((message.len() + 4) as u16).to_be_bytes());
         frame.extend(message);
         thief.write_all(&frame).expect("the agent");
-        // A greeting of 4 + 168 octets, then an answer whose error follows the heads of frame and message.
-        let mut answer = [0; 172 + 4 + 16 + 4];
+        // A greeting of 4 + 172 octets, then an answer whose error follows the heads of frame and message.
+        let mut answer = [0; 176 + 4 + 16 + 4];
         thief.read_exact(&mut answer).expect("the agent answers");
-        let error = i32::from_ne_bytes(*answer[192..].first_chunk().expect("four octets"));
+        let error = i32::from_ne_bytes(*answer[196..].first_chunk().expect("four octets"));
         Some(error == 0)
     }
 
@@ -144,6 +144,12 @@ fn a_full_agent_refuses_what_has_no_room_and_keeps_the_rest() {
         assert_eq!(refused.len(), 40 - (64 - 1) / 2);
         assert!(refused.iter().all(|one| matches!(one, Refusal::Route(_, FibFault::CapacityExceeded))), "{refused:?}");
         assert_eq!(held(&mut backend).len(), 100 + 40 - refused.len());
+        // From a full agent anything can go, and what waited takes its place.
+        let mut all: Vec<FibRoute> = deep.iter().map(|route| FibRoute { next_hop: None, ..*route }).collect();
+        all.reverse();
+        assert_eq!(apply(&mut backend, &[], &all), []);
+        assert_eq!(apply(&mut backend, &[], &deep[31..]), []);
+        assert_eq!(held(&mut backend).len(), 100 + 9);
         // Next hops: two more objects, not three.
         let refused =
             apply(&mut backend, &[object(3, ground.v4(1)), object(4, ground.v6(1)), object(5, ground.v4(1))], &[]);
@@ -152,6 +158,72 @@ fn a_full_agent_refuses_what_has_no_room_and_keeps_the_rest() {
         assert_eq!(refused, [Refusal::Route(net("100.64.0.0/24"), FibFault::CapacityExceeded)]);
         apply(&mut backend, &[], &[gone("100.64.1.0/24")]);
         assert_eq!(apply(&mut backend, &[], &[route("100.64.140.0/24", 1)]), []);
+    });
+}
+
+#[test]
+fn a_full_agent_lets_everything_go_and_change() {
+    let Some(built) = built("a_full_agent_lets_everything_go_and_change") else { return };
+    in_namespace(move || {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ground = two_links();
+        let room = "--routes4 1000 --routes6 1000 --groups4 64 --groups6 64 --next-hops 8 --neighbors 16";
+        let router = Router::start(&built, socket(dir.path()), room.split(' ').map(str::to_owned).collect());
+        let mut backend = open_read(&router);
+        let objects =
+            [object(1, ground.v4(0)), object(2, ground.v4(1)), object(3, ground.v6(0)), object(4, ground.v6(1))];
+        let mut refused = Vec::new();
+        backend.apply(&objects, &[], &[], &mut refused).expect("the agent");
+        let mut write = |routes: &[FibRoute]| {
+            let mut refused = Vec::new();
+            backend.apply(&[], routes, &[], &mut refused).expect("the agent");
+            let prefix = |one: &Refusal| match one {
+                Refusal::Route(prefix, FibFault::CapacityExceeded) => *prefix,
+                other => panic!("{other:?}"),
+            };
+            (refused.iter().map(prefix).collect::<Vec<IpNet>>(), held(&mut backend))
+        };
+        // Both halves of a /24 by the same way need no group in rte_fib, one of them alone does. Of IPv6 each /48 and the /56
+        // in it need four, of which two to three are their own.
+        let halves = |half: u32, id| (0..80).map(move |n| route(&format!("100.64.{n}.{}/25", half * 128), id));
+        let nested =
+            |n: u32, id| [route(&format!("2001:{n:x}::/48"), id), route(&format!("2001:{n:x}:0:100::/56"), id)];
+        let mut rng = fastrand::Rng::with_seed(4);
+        for round in 0..6 {
+            let (first, second) = if round % 2 == 0 { (1, 2) } else { (2, 1) };
+            let mut all: Vec<FibRoute> = halves(0, first).chain(halves(1, first)).collect();
+            all.extend((0..40).flat_map(|n| nested(n, first + 2)));
+            let (without_room, table) = write(&all);
+            let left_out = |six: bool| without_room.iter().filter(|prefix| prefix.addr().is_ipv6() == six).count();
+            assert_eq!(
+                (left_out(false), table.len()),
+                (2 * (80 - 63), all.len() - without_room.len()),
+                "round {round}"
+            );
+            assert!(left_out(true) > 20, "round {round}");
+            let mut standing: Vec<IpNet> = table.into_keys().collect();
+            standing.sort_unstable();
+            if round % 2 == 1 {
+                // Each second one takes another way, so that no neighbors are equal any more.
+                let other = |prefix: &IpNet| if prefix.addr().is_ipv6() { second + 2 } else { second };
+                let change = |prefix: &IpNet| route(&prefix.to_string(), other(prefix));
+                let changed: Vec<FibRoute> = standing.iter().step_by(2).map(change).collect();
+                assert_eq!(write(&changed).0, [], "round {round}: a change is refused");
+            }
+            // They leave in any order.
+            rng.shuffle(&mut standing);
+            for some in standing.chunks(7) {
+                let some: Vec<FibRoute> = some.iter().map(|prefix| gone(&prefix.to_string())).collect();
+                assert_eq!(write(&some).0, [], "round {round}: a removal is refused");
+            }
+            // What had no room has it now.
+            let waiting: Vec<FibRoute> = all.iter().filter(|one| without_room.contains(&one.prefix)).copied().collect();
+            let (refused, table) = write(&waiting);
+            assert!(refused.iter().all(|prefix| prefix.addr().is_ipv6()), "round {round}: {refused:?}");
+            assert_eq!(table.len(), waiting.len() - refused.len());
+            let all: Vec<FibRoute> = table.keys().map(|prefix| gone(&prefix.to_string())).collect();
+            assert_eq!(write(&all), (vec![], Default::default()), "round {round}");
+        }
     });
 }
 
@@ -248,12 +320,25 @@ fn a_bundled_router_is_started_and_ends_with_us_unless_it_is_kept() {
         let mut backend = DpdkBackend::open(config(true)).expect("neighbors");
         backend.dump(&mut |_| {}).expect("a router that was started");
         drop(backend);
-        let mut kept = DpdkBackend::open(config(false)).expect("neighbors");
+        let (first, ended) = (peer(&config(false).socket), || UnixStream::connect(&config(false).socket).is_err());
+        // As after a crash: a run that finds the router of an earlier one ends it as its own.
+        let mut kept = DpdkBackend::open(config(true)).expect("neighbors");
         kept.dump(&mut |_| {}).expect("the same router");
-        // By its own number: nobody else ends it.
-        let pid = peer(&config(false).socket);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("it is there");
-        wait_for("it to end", || UnixStream::connect(&config(false).socket).is_err().then_some(()));
+        drop(kept);
+        assert_eq!(peer(&config(false).socket), first, "it is kept");
+        let mut adopted = DpdkBackend::open(config(false)).expect("neighbors");
+        adopted.dump(&mut |_| {}).expect("the same router");
+        assert_eq!(peer(&config(false).socket), first, "no second one was started");
+        drop(adopted);
+        wait_for("it to end", || ended().then_some(()));
+        // One that somebody else has started is not ours to end.
+        let room = args.split(' ').map(str::to_owned).collect();
+        let router = Router::start(&built, config(false).socket, room);
+        let mut backend = DpdkBackend::open(config(false)).expect("neighbors");
+        backend.dump(&mut |_| {}).expect("the other's router");
+        drop(backend);
+        assert!(!ended(), "it is another's");
+        drop(router);
     });
 }
 

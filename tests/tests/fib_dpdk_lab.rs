@@ -1,7 +1,7 @@
 //! The daemon with a DPDK process as its data plane, in namespaces, with real traffic. The kernel of the router does not
 //! forward here (`ip_forward=0`) unless a test says so: whatever arrives went through the example router.
 //!
-//! Each port of the router is a pair of `net_af_packet` devices: one on the wire, one on the far end of a veth pair whose near end is the
+//! Each port of the router is a pair of devices: one on the wire, one on the far end of a veth pair whose near end is the
 //! kernel's interface of that name. The kernel hears nothing of the wire itself.
 
 #![allow(clippy::disallowed_methods, reason = "real traffic takes real time")]
@@ -14,8 +14,27 @@ use anyhop_tests::lab::{Anyhop, Lab, Node, Process, lab, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+/// DPDK's devices for interfaces of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Device {
+    /// Packet sockets; they put fragments together before the router sees them, so the router sees none.
+    AfPacket,
+    /// libpcap: every frame as it is on the wire.
+    Pcap,
+}
+
+impl Device {
+    fn on(self, number: usize, interface: &str) -> String {
+        match self {
+            Self::AfPacket => format!("net_af_packet{number},iface={interface}"),
+            Self::Pcap => format!("net_pcap{number},rx_iface_in={interface},tx_iface={interface}"),
+        }
+    }
+}
+
 /// Left host, router, right host; the right one has two links to the router, for ECMP.
 struct Triangle {
+    device: Device,
     agent: Option<Process>,
     left: Node,
     router: Node,
@@ -28,6 +47,10 @@ struct Triangle {
 const PORTS: [&str; 3] = ["l0", "r0", "r1"];
 
 fn triangle(test: &str) -> Option<Triangle> {
+    triangle_of(test, Device::AfPacket)
+}
+
+fn triangle_of(test: &str, device: Device) -> Option<Triangle> {
     let mut lab = lab(test)?;
     let built = built(test)?;
     let [left, router, right] = ["left", "router", "right"].map(|name| lab.node(name));
@@ -62,7 +85,7 @@ fn triangle(test: &str) -> Option<Triangle> {
     }
     router.sysctl("net.ipv4.ip_forward", "0");
     router.sysctl("net.ipv6.conf.all.forwarding", "0");
-    let mut triangle = Triangle { agent: None, left, router, right, built, _lab: lab };
+    let mut triangle = Triangle { device, agent: None, left, router, right, built, _lab: lab };
     triangle.start_agent("agent");
     Some(triangle)
 }
@@ -77,8 +100,8 @@ impl Triangle {
         let mut command = self.router.command(self.built.join("anyhop-dpdk"));
         command.args(eal(384));
         for (n, port) in PORTS.iter().enumerate() {
-            command.args(["--vdev", &format!("net_af_packet{},iface=w{port}", 2 * n)]);
-            command.args(["--vdev", &format!("net_af_packet{},iface=x{port}", 2 * n + 1)]);
+            command.args(["--vdev", &self.device.on(2 * n, &format!("w{port}"))]);
+            command.args(["--vdev", &self.device.on(2 * n + 1, &format!("x{port}"))]);
         }
         command.arg("--").arg("--socket").arg(self.socket());
         for (n, port) in PORTS.iter().enumerate() {
@@ -196,11 +219,13 @@ fn dpdk_forwards_pings_and_tcp_for_the_daemon() {
 
 #[test]
 fn what_the_dpdk_router_may_not_do_the_kernel_does() {
-    let Some(lab) = triangle("what_the_dpdk_router_may_not_do_the_kernel_does") else { return };
+    let test = "what_the_dpdk_router_may_not_do_the_kernel_does";
+    let Some(lab) = triangle_of(test, Device::Pcap) else { return };
     lab.router.forward();
-    let nowhere = "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"10.2.0.77\"]\n\
-                   [[static]]\nprefix = \"203.0.113.0/24\"\nblackhole = true\n";
-    let anyhop = lab.start("anyhop", &format!("{TARGETS}{nowhere}"));
+    let more = "[[static]]\nprefix = \"198.51.100.0/24\"\nvia = [\"10.2.0.77\"]\n\
+                [[static]]\nprefix = \"3fff:77::/32\"\nvia = [\"fd02::77\"]\n\
+                [[static]]\nprefix = \"203.0.113.0/24\"\nblackhole = true\n";
+    let anyhop = lab.start("anyhop", &format!("{TARGETS}{more}"));
     lab.acquaint();
     reaches(&lab.left, "192.0.2.1");
     reaches(&lab.left, "2001:db8::1");
@@ -208,26 +233,134 @@ fn what_the_dpdk_router_may_not_do_the_kernel_does() {
         let output = lab.left.sh(&format!("ping -c 2 -i 0.2 -W 1 {arguments} 2>&1 || true"));
         output.to_lowercase()
     };
+    let arrives = |arguments: &str| {
+        let said = says(arguments);
+        assert!(said.contains(" 0% packet loss"), "ping {arguments}: {said}");
+    };
     let rises = |reason: &str, what: &mut dyn FnMut()| {
         let before = counted(&anyhop, reason);
         what();
         let after = counted(&anyhop, reason);
         assert!(after > before, "{reason}: {before} -> {after}");
+        after - before
     };
-    // RFC 1812 section 5.3.1, RFC 4443 section 3.3.
-    rises("ttl", &mut || assert!(says("-t 1 192.0.2.1").contains("time to live exceeded")));
-    rises("ttl", &mut || assert!(says("-t 1 2001:db8::1").contains("time exceeded: hop limit")));
-    // Options are the host's.
-    rises("to-host", &mut || assert!(says("-R 192.0.2.1").contains(" 0% packet loss")));
-    // DPDK's packet sockets put fragments together: too large for the way, so the host's, and for the socket on the way there.
-    rises("mtu", &mut || drop(says("-M dont -s 1600 192.0.2.1")));
-    rises("blackhole", &mut || assert!(says("203.0.113.1").contains("100% packet loss")));
-    rises("no-route", &mut || assert!(says("100.64.0.1").contains("unreachable")));
-    // A gateway that is not there: the kernel asks, and tells the sender in the end.
-    rises("unresolved", &mut || {
-        let said = lab.left.sh("ping -c 5 -W 2 198.51.100.1 2>&1 || true");
-        assert!(said.contains("Destination Host Unreachable"), "{said}");
+    // RFC 1812 section 5.3.1, RFC 4443 section 3.3: who let it die says so, from the address of the link it came by.
+    rises("ttl", &mut || {
+        let said = says("-t 1 192.0.2.1");
+        assert!(said.contains("from 10.1.0.1") && said.contains("time to live exceeded"), "{said}");
     });
+    rises("ttl", &mut || {
+        let said = says("-t 1 2001:db8::1");
+        assert!(said.contains("from fd01::1") && said.contains("time exceeded: hop limit"), "{said}");
+    });
+    // Addresses of the router, of the near link and the far one.
+    for own in ["10.1.0.1", "10.2.0.1", "fd01::1", "fd02::1"] {
+        assert!(rises("to-host", &mut || arrives(own)) >= 2);
+    }
+    // Fragments are forwarded one by one; those for the router itself it gets all of.
+    for (reason, to) in [("forwarded-ipv4", "192.0.2.1"), ("forwarded-ipv6", "2001:db8::1")] {
+        let forwarded = rises(reason, &mut || arrives(&format!("-M dont -s 4000 {to}")));
+        assert!(forwarded >= 12, "two datagrams of three fragments each way: {forwarded}");
+    }
+    assert!(rises("to-host", &mut || arrives("-M dont -s 4000 10.2.0.1")) >= 6);
+    // The administrator makes the way narrower, RFC 1191, RFC 8201: the sender hears of it, or the packet is cut.
+    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
+        node.ip(&format!("link set {interface} mtu 1400"));
+    }
+    wait_for("the MTU", || {
+        let said = says("-M do -s 1440 192.0.2.1");
+        if said.contains("mtu = 1400") || said.contains("mtu=1400") { Ok(()) } else { Err(said) }
+    });
+    rises("mtu", &mut || assert!(says("-M do -s 1440 2001:db8::1").contains("mtu")));
+    lab.left.sh("ip route flush cache");
+    rises("mtu", &mut || arrives("-M dont -s 1440 192.0.2.1"));
+    arrives("-M do -s 1372 10.2.0.2");
+    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
+        node.ip(&format!("link set {interface} mtu 1500"));
+    }
+    lab.left.sh("ip route flush cache; ip -6 route flush cache");
+    wait_for("the way to be wide again", || {
+        let said = says("-M do -s 1440 192.0.2.1");
+        if said.contains(" 0% packet loss") { Ok(()) } else { Err(said) }
+    });
+    // Options are the host's.
+    rises("to-host", &mut || arrives("-R 192.0.2.1"));
+    rises("blackhole", &mut || assert!(says("203.0.113.1").contains("100% packet loss")));
+    for nowhere in ["100.64.0.1", "3fff:88::1"] {
+        rises("no-route", &mut || assert!(says(nowhere).contains("unreachable"), "{}", says(nowhere)));
+    }
+    // A gateway that is not there: the kernel asks, and tells the sender in the end.
+    for (to, words) in [("198.51.100.1", "destination host unreachable"), ("3fff:77::1", "address unreachable")] {
+        rises("unresolved", &mut || {
+            let said = lab.left.sh(&format!("ping -c 5 -W 2 {to} 2>&1 || true")).to_lowercase();
+            assert!(said.contains(words), "{said}");
+        });
+    }
+    // And when it comes up its packets are forwarded here.
+    lab.right.ip("addr add 10.2.0.77/24 dev eth0");
+    lab.right.ip("addr add 198.51.100.1/32 dev lo");
+    reaches(&lab.left, "198.51.100.1");
+    wait_for("the router to forward by itself", || {
+        let before = counted(&anyhop, "unresolved");
+        arrives("198.51.100.1");
+        if counted(&anyhop, "unresolved") == before { Ok(()) } else { Err("the kernel did".to_owned()) }
+    });
+}
+
+/// What a router that the daemon itself starts lives with: its tables, no ports.
+#[test]
+fn a_bundled_router_outlives_a_crash_and_ends_with_the_next_daemon() {
+    let test = "a_bundled_router_outlives_a_crash_and_ends_with_the_next_daemon";
+    let (Some(mut lab), Some(built)) = (lab(test), built(test)) else { return };
+    own_run_directory();
+    let router = lab.node("router");
+    router.ip("link add v0 type veth peer name v1");
+    let list = |words: &[String]| words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    let room = "--routes4 100 --routes6 100 --groups4 64 --groups6 64 --next-hops 16 --neighbors 16";
+    let room: Vec<String> = room.split(' ').map(str::to_owned).collect();
+    let config = format!(
+        "[node]\nasn = 64500\nrouter_id = \"10.1.0.1\"\n[fib]\nbackends = [\"kernel\", \"dpdk\"]\n\
+         [fib.dpdk]\nagent = \"{}\"\neal = [{}]\nargs = [{}]\n\
+         [[static]]\nprefix = \"203.0.113.0/24\"\nblackhole = true\n",
+        built.join("anyhop-dpdk").display(),
+        list(&eal(384)),
+        list(&room)
+    );
+    let holds = |anyhop: &Anyhop| {
+        wait_for("the router to hold the route", || {
+            let dpdk = dpdk(anyhop);
+            if dpdk["installed"] == 1 { Ok(()) } else { Err(dpdk.to_string()) }
+        });
+    };
+    let mut first = Anyhop::start_named(&router, "first", &config);
+    holds(&first);
+    let agent = answering().expect("the router that the daemon started");
+    first.process.kill();
+    assert_eq!(answering(), Some(agent), "a crash leaves it");
+    let mut second = Anyhop::start_named(&router, "second", &config);
+    holds(&second);
+    assert_eq!(answering(), Some(agent), "it is taken up, no other is started");
+    assert_eq!(dpdk(&second)["adopted"], 1);
+    second.process.signal(Signal::SIGTERM);
+    assert!(second.process.wait(Duration::from_secs(20)).success());
+    wait_for("the router to end", || answering().map_or(Ok(()), |pid| Err(format!("{pid} answers"))));
+}
+
+/// Who listens where the bundled router does.
+fn answering() -> Option<i32> {
+    let stream = std::os::unix::net::UnixStream::connect("/run/anyhop/dpdk.sock").ok()?;
+    let who = nix::sys::socket::getsockopt(&stream, nix::sys::socket::sockopt::PeerCredentials).expect("credentials");
+    Some(who.pid())
+}
+
+/// The bundled router's socket has a fixed place: other tests and daemons of this host have theirs.
+fn own_run_directory() {
+    use nix::mount::{MsFlags, mount};
+    std::fs::create_dir_all("/run/anyhop").expect("a directory");
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a mount namespace");
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("mounts of our own");
+    mount(Some("tmpfs"), "/run/anyhop", Some("tmpfs"), MsFlags::empty(), none).expect("a directory of our own");
 }
 
 #[test]

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::unistd::Pid;
 use rib::IfIndex;
 
 use crate::fpm::{HEAD, NETLINK, VERSION, frame};
@@ -18,7 +21,8 @@ const HELLO: u8 = 0xa0;
 const COUNTERS: u8 = 0xa1;
 const MAGIC: u32 = 0x416e_7948;
 const PROTOCOL: u32 = 1;
-/// Magic, protocol, start (8 octets), routes of both families, next hops, legs, neighbors, number of ports; their indices follow.
+/// Magic, protocol, start (8 octets), routes of both families, next hops, legs, neighbors, number of ports; their indices follow, then
+/// whether it is a daemon's child.
 const HELLO_OCTETS: usize = 40;
 const PORTS_MAX: usize = 32;
 
@@ -51,6 +55,8 @@ pub(super) struct Hello {
     pub(super) legs: usize,
     /// The kernel's interfaces behind its ports.
     pub(super) ports: Vec<IfIndex>,
+    /// Started by a daemon, perhaps an earlier one.
+    pub(super) child: bool,
 }
 
 impl Hello {
@@ -68,6 +74,7 @@ impl Hello {
             routes: word(16) as usize + word(20) as usize,
             legs: word(28) as usize,
             ports: (0..ports).map(|n| IfIndex(word(HELLO_OCTETS + n * 4))).filter(|index| index.0 != 0).collect(),
+            child: word(HELLO_OCTETS + PORTS_MAX * 4) != 0,
         })
     }
 }
@@ -105,6 +112,12 @@ fn read_on(mut from: UnixStream, reads: &SyncSender<Vec<u8>>) {
     }
 }
 
+/// The process that listens where this stream leads.
+pub(super) fn pid_of(stream: &UnixStream) -> Option<Pid> {
+    let who = getsockopt(stream, PeerCredentials).ok()?;
+    (who.pid() > 0).then(|| Pid::from_raw(who.pid()))
+}
+
 impl Agent {
     /// Connects and takes the agent's greeting.
     pub(super) fn connect(path: &Path, ended: Option<Ended>) -> io::Result<Self> {
@@ -124,7 +137,7 @@ impl Agent {
                 ended();
             }
         })?;
-        let hello = Hello { started: 0, routes: 0, legs: 0, ports: Vec::new() };
+        let hello = Hello { started: 0, routes: 0, legs: 0, ports: Vec::new(), child: false };
         let mut agent = Self { stream, reads, pending: Vec::new(), at: 0, seq: 1, closing, hello };
         let (kind, content) = agent.frame(GREETING)?;
         if kind != HELLO {
@@ -132,6 +145,11 @@ impl Agent {
         }
         agent.hello = Hello::decode(&content).map_err(|why| io::Error::new(ErrorKind::InvalidData, why))?;
         Ok(agent)
+    }
+
+    /// The process at the other end, if the kernel knows it here.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        pid_of(&self.stream)
     }
 
     fn gather(&mut self, more: &[u8]) -> io::Result<()> {

@@ -1,35 +1,46 @@
 //! The agent behind the trait of all data planes.
 
-use std::io::Write;
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use rib::{FibRoute, Forwarding, IfIndex, NextHopId, NextHopOp};
 
 use super::agent::Agent;
 use super::state::State;
-use super::{DpdkConfig, REASONS, watch};
+use super::{DpdkConfig, REASONS};
 use crate::backend::{BackendError, Capacity, Facts, FibBackend, Installed, Port, Refusal};
-use crate::netlink::neighbors::Neighbors;
+use crate::netlink::follow::{Follower, Follows};
+use crate::netlink::neighbors::{Event, Neighbors};
 
-/// What the backend and its watcher share.
-pub(super) struct Shared(Mutex<State>);
+/// What the backend and its follower share.
+struct Shared(Mutex<State>);
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Whoever panicked, the next dump makes it good.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Follows for Shared {
+    fn changed(&self, events: &[Event]) {
+        self.lock().take(events, false);
+    }
+
+    fn all(&self, events: &[Event]) {
+        self.lock().take(events, true);
+    }
+
+    fn wanted(&self, confirm: bool, most: usize) -> Vec<(IfIndex, IpAddr)> {
+        self.lock().wanted_neighbors(confirm, most)
+    }
+}
+
 /// Forwards by a DPDK process. Follows neighbors in the network namespace of the thread that opened it.
 pub struct DpdkBackend {
+    // Before what it looks at.
+    follower: Follower,
     shared: Arc<Shared>,
-    /// A byte wakes the watcher; closing it ends it.
-    wake: Option<UnixStream>,
-    watcher: Option<JoinHandle<()>>,
 }
 
 impl DpdkBackend {
@@ -43,19 +54,8 @@ impl DpdkBackend {
         let mut state = State::new(config);
         state.take(&neighbors.dump().map_err(lost)?, true);
         let shared = Arc::new(Shared(Mutex::new(state)));
-        let (wake, woken) = UnixStream::pair().map_err(lost)?;
-        wake.set_nonblocking(true).map_err(lost)?;
-        let watched = Arc::clone(&shared);
-        let watcher = std::thread::Builder::new()
-            .name("fib-dpdk-watch".into())
-            .spawn(move || watch::run(&watched, neighbors, woken))
-            .map_err(lost)?;
-        Ok(Self { shared, wake: Some(wake), watcher: Some(watcher) })
-    }
-
-    fn wake(&self) {
-        // Full means that it has not yet read what woke it before.
-        let _ = self.wake.as_ref().map(|mut wake| wake.write(&[1]));
+        let follower = Follower::spawn("fib-dpdk-watch", neighbors, Arc::clone(&shared)).map_err(lost)?;
+        Ok(Self { follower, shared })
     }
 }
 
@@ -83,14 +83,14 @@ impl FibBackend for DpdkBackend {
             std::mem::take(&mut state.new_legs)
         };
         if new_legs {
-            self.wake();
+            self.follower.wake();
         }
         Ok(())
     }
 
     fn dump(&mut self, each: &mut dyn FnMut(Installed)) -> Result<(), BackendError> {
         self.shared.lock().dump(each)?;
-        self.wake();
+        self.follower.wake();
         Ok(())
     }
 
@@ -129,14 +129,5 @@ impl FibBackend for DpdkBackend {
 
     fn when_lost(&mut self, tell: Arc<dyn Fn() + Send + Sync>) {
         self.shared.lock().ended = Some(tell);
-    }
-}
-
-impl Drop for DpdkBackend {
-    fn drop(&mut self) {
-        drop(self.wake.take());
-        if let Some(watcher) = self.watcher.take() {
-            let _ = watcher.join();
-        }
     }
 }

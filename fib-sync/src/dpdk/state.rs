@@ -116,6 +116,11 @@ impl State {
             other => other,
         };
         let agent = agent.map_err(|error| self.lost(error))?;
+        if let (Some(bundled), true, None, Some(pid)) =
+            (&self.config.bundled, agent.hello.child, &self.router, agent.pid())
+        {
+            self.router = Some(Router::adopt(bundled, &self.config.socket, pid));
+        }
         tracing::info!(
             socket = %self.config.socket.display(),
             ports = agent.hello.ports.len(),

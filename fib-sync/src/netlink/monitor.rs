@@ -103,7 +103,7 @@ impl Monitor {
                     }
                 }
             }
-            match wait_readable(self.events.raw_fd(), stopped.as_raw_fd()) {
+            match wait_readable(self.events.raw_fd(), stopped.as_raw_fd(), None) {
                 Ok((_, false)) => {}
                 Ok((_, true)) => return,
                 Err(error) => {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use super::decode::{self, Message};
 
@@ -273,12 +274,13 @@ impl Socket {
     }
 }
 
-/// Waits until one of the two can be read.
-pub(super) fn wait_readable(first: RawFd, second: RawFd) -> io::Result<(bool, bool)> {
+/// Waits until one of the two can be read, or for so long; true for each that can.
+pub(super) fn wait_readable(first: RawFd, second: RawFd, most: Option<Duration>) -> io::Result<(bool, bool)> {
+    let millis = most.map_or(-1, |most| i32::try_from(most.as_millis()).unwrap_or(i32::MAX));
     let mut fds = [first, second].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     loop {
         // SAFETY: pointer and count describe the array.
-        if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, -1) } >= 0 {
+        if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) } >= 0 {
             return Ok((fds[0].revents != 0, fds[1].revents != 0));
         }
         let error = io::Error::last_os_error();

@@ -1,26 +1,24 @@
 //! XDP behind the trait of all data planes.
 
 use std::fs::File;
-use std::io::Write;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 use rib::{FibRoute, IfIndex, NextHopId, NextHopOp};
 
+use super::XdpConfig;
 use super::attach::Attachments;
 use super::layout::MEMBERS;
 use super::load::{self, lost};
 use super::plane::Plane;
 use super::sys::{self, Trial};
-use super::{XdpConfig, watch};
 use crate::backend::{BackendError, Capacity, Facts, FibBackend, Installed, Refusal};
+use crate::netlink::follow::Follower;
 use crate::netlink::neighbors::{Event, Neighbors};
 
-/// What the backend and its watcher share.
+/// What the backend and its follower share.
 pub(super) struct Shared(Mutex<State>);
 
 pub(super) struct State {
@@ -35,26 +33,12 @@ impl Shared {
     }
 }
 
-impl State {
-    /// One event of the host.
-    pub(super) fn take(&mut self, event: &Event) -> Result<(), String> {
-        match event {
-            Event::Link(link, mac) => self.attachments.on_link(&mut self.plane, link, *mac)?,
-            Event::LinkGone(index) => self.attachments.on_gone(&mut self.plane, *index),
-            Event::Neighbor { .. } => self.plane.neighbor(event),
-            Event::Lost => {}
-        }
-        Ok(())
-    }
-}
-
 /// Forwards by XDP. Belongs to the network namespace of the thread that opened it.
 pub struct XdpBackend {
     config: XdpConfig,
     shared: Arc<Shared>,
-    /// A byte wakes the watcher; closing it ends it.
-    wake: Option<UnixStream>,
-    watcher: Option<JoinHandle<()>>,
+    /// Taken when it is to end.
+    follower: Option<Follower>,
     program: OwnedFd,
     /// The pin directory is locked while this is open.
     _lock: File,
@@ -81,9 +65,9 @@ impl XdpBackend {
             .iter()
             .filter_map(|event| if let Event::Link(link, _) = event { Some(link.name.clone()) } else { None })
             .collect();
-        watch::take_dump(&shared, &events).map_err(BackendError::Lost)?;
         {
             let state = &mut *shared.lock();
+            state.take_all(&events).map_err(BackendError::Lost)?;
             for name in state.attachments.missing(|name| names.iter().any(|have| have == name)) {
                 tracing::warn!(
                     interface = name,
@@ -93,21 +77,10 @@ impl XdpBackend {
             state.attachments.drop_strangers(&mut state.plane);
         }
         load::remove_sets(&config.pin, load::current(&config.pin).as_deref());
-        let (wake, woken) = UnixStream::pair().map_err(|error| lost("no socket pair", error))?;
-        wake.set_nonblocking(true).map_err(|error| lost("no socket pair", error))?;
-        let watched = Arc::clone(&shared);
-        let watcher = std::thread::Builder::new()
-            .name("fib-xdp-watch".into())
-            .spawn(move || watch::run(&watched, neighbors, woken))
-            .map_err(|error| lost("no thread", error))?;
-        let backend = Self { config, shared, wake: Some(wake), watcher: Some(watcher), program, _lock: loaded.lock };
-        backend.wake();
-        Ok(backend)
-    }
-
-    fn wake(&self) {
-        // Full means that it has not yet read what woke it before.
-        let _ = self.wake.as_ref().map(|mut wake| wake.write(&[1]));
+        let follower = Follower::spawn("fib-xdp-watch", neighbors, Arc::clone(&shared));
+        let follower = follower.map_err(|error| lost("cannot follow neighbors", error))?;
+        follower.wake();
+        Ok(Self { config, shared, follower: Some(follower), program, _lock: loaded.lock })
     }
 
     /// What became of the packets, by reason; see [`super::REASONS`].
@@ -169,8 +142,8 @@ impl FibBackend for XdpBackend {
             plane.apply(next_hops, routes, unused, refused);
             plane.take_new_legs()
         };
-        if new_legs {
-            self.wake();
+        if let Some(follower) = self.follower.as_ref().filter(|_| new_legs) {
+            follower.wake();
         }
         Ok(())
     }
@@ -201,10 +174,7 @@ impl FibBackend for XdpBackend {
 
 impl Drop for XdpBackend {
     fn drop(&mut self) {
-        drop(self.wake.take());
-        if let Some(watcher) = self.watcher.take() {
-            let _ = watcher.join();
-        }
+        drop(self.follower.take());
         let mut state = self.shared.lock();
         // With routes left, forwarding goes on and the next process takes it up; without, there is nothing to keep.
         if state.plane.routes() == 0 {

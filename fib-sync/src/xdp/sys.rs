@@ -110,20 +110,6 @@ pub(super) fn lock(fd: BorrowedFd<'_>) -> io::Result<()> {
     if answer != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Waits until one of the two can be read, or for `timeout_ms`; true for each that can.
-pub(crate) fn wait(first: i32, second: i32, timeout_ms: i32) -> io::Result<(bool, bool)> {
-    let mut fds = [first, second].map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
-    // SAFETY: pointer and count describe the array.
-    if unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) } < 0 {
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-        return Ok((false, false));
-    }
-    Ok((fds[0].revents != 0, fds[1].revents != 0))
-}
-
 /// Lifts the limit on locked memory, against which kernels before 5.11 count maps.
 pub(super) fn lift_memlock() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };

@@ -8,8 +8,11 @@ fn hello(words: &[u32]) -> Vec<u8> {
 fn a_greeting_is_taken_with_its_ports_and_nothing_else_is() {
     let mut words = vec![MAGIC, PROTOCOL, 7, 1, 1000, 500, 64, 256, 99, 2, 4, 9];
     words.resize(10 + PORTS_MAX, 0);
-    let taken = Hello::decode(&hello(&words)).expect("a greeting");
-    assert_eq!(taken, Hello { started: 1 << 32 | 7, routes: 1500, legs: 256, ports: vec![IfIndex(4), IfIndex(9)] });
+    let ports = vec![IfIndex(4), IfIndex(9)];
+    let expected = Hello { started: 1 << 32 | 7, routes: 1500, legs: 256, ports, child: false };
+    assert_eq!(Hello::decode(&hello(&words)).expect("a greeting"), expected);
+    words.push(1);
+    assert_eq!(Hello::decode(&hello(&words)).expect("a greeting"), Hello { child: true, ..expected });
 }
 
 /// What somebody at the other end writes.
