@@ -21,6 +21,7 @@
 #define BULK 64
 #define ROUNDS 5
 #define HOPS 64
+#define GROUPS6 393216 /* random prefixes are far from each other */
 
 struct entry {
 	uint8_t family, length, addr[16];
@@ -78,7 +79,7 @@ static void bare(void)
 	struct rte_fib_conf four = { .type = RTE_FIB_DIR24_8, .max_routes = 1300000,
 				     .dir24_8 = { .nh_sz = RTE_FIB_DIR24_8_4B, .num_tbl8 = 16384 } };
 	struct rte_fib6_conf six = { .type = RTE_FIB6_TRIE, .max_routes = 300000,
-				     .trie = { .nh_sz = RTE_FIB6_TRIE_4B, .num_tbl8 = 262144 } };
+				     .trie = { .nh_sz = RTE_FIB6_TRIE_4B, .num_tbl8 = GROUPS6 } };
 	struct rte_fib *fib4 = rte_fib_create("bare4", -1, &four);
 	struct rte_fib6 *fib6 = rte_fib6_create("bare6", -1, &six);
 	double took[2] = { 0, 0 };
@@ -168,7 +169,7 @@ static double lookups(const struct anyhop_view *view, int kind)
 
 static void ours(void)
 {
-	struct anyhop_config config = { .socket = "/nowhere", .numa = -1 };
+	struct anyhop_config config = { .socket = "/nowhere", .groups6 = GROUPS6, .numa = -1 };
 	struct anyhop *agent = anyhop_create(&config);
 	if (agent == NULL)
 		fail("no memory for the agent's tables: -m 3072");

@@ -8,13 +8,13 @@ mod xdp_ground;
 
 use std::time::Duration;
 
-use anyhop_tests::lab::{Anyhop, Lab, Node, lab, wait_for};
+use anyhop_tests::lab::{Anyhop, Bird, Lab, Node, lab, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// Left host, router, right host; the hosts have two links to the router each on the right side for ECMP.
 struct Triangle {
-    _lab: Lab,
+    lab: Lab,
     left: Node,
     router: Node,
     right: Node,
@@ -48,7 +48,7 @@ fn triangle(test: &str) -> Option<Triangle> {
     ready(&left, "eth0");
     ready(&right, "eth0");
     ready(&right, "eth1");
-    Some(Triangle { _lab: lab, left, router, right, pin })
+    Some(Triangle { lab, left, router, right, pin })
 }
 
 impl Triangle {
@@ -332,4 +332,123 @@ fn the_death_of_the_daemon_loses_no_packet_and_the_next_takes_over() {
     let links = lab.router.sh("ip -d link show l0; ip -d link show r0");
     assert!(!links.contains("xdp"), "{links}");
     assert!(!std::path::Path::new(&lab.pin).exists(), "the pins are gone");
+}
+
+/// Sends to `routes` networks from 11.0.0.0/24 on, at random, until the file `stop` is there. A datagram says if its network is an
+/// odd one, and what the file `phase` said when it was sent.
+const SENDER: &str = "import socket,random,time,os,struct,sys\ndir,routes=sys.argv[1],int(sys.argv[2])\n\
+    s=socket.socket(socket.AF_INET,2);r=random.Random(5);sent=0\nprint('ready',flush=True)\n\
+    while not os.path.exists(dir+'/stop'):\n  phase=open(dir+'/phase').read()[:1].encode()\n  for _ in range(50):\n    \
+    n=r.randrange(routes);s.sendto((b'o' if n&1 else b'e')+phase,(socket.inet_ntoa(struct.pack('>I',0x0b000001+(n<<8))),9999))\n    \
+    sent+=1\n  time.sleep(0.02)\nprint(sent,flush=True)\n";
+
+/// Counts what comes by one interface, and says so whenever it is quiet.
+const RECEIVER: &str = "import socket,sys,collections\ns=socket.socket(socket.AF_INET,2)\n\
+    s.setsockopt(1,25,sys.argv[1].encode()+b'\\0');s.setsockopt(1,33,1<<24);s.bind(('',9999));s.settimeout(0.5)\n\
+    c=collections.Counter();print('ready',flush=True)\nwhile True:\n  try:\n    c[s.recv(9).decode()]+=1\n  \
+    except TimeoutError: print(*('%s=%d'%p for p in sorted(c.items())),flush=True)\n";
+
+/// A full table comes from BIRD, lives through a crash of the daemon, and half of it goes, under traffic all the while. Routes of even
+/// networks lead where the default did before, those of odd ones elsewhere.
+#[test]
+fn a_full_table_comes_and_goes_by_bgp_under_traffic_and_no_packet_is_lost_or_misled() {
+    let test = "a_full_table_comes_and_goes_by_bgp_under_traffic_and_no_packet_is_lost_or_misled";
+    let Some(mut lab) = triangle(test) else { return };
+    let routes = if std::env::var_os("ANYHOP_FULL").is_some() { 1_000_000 } else { 60_000 };
+    let feeder = lab.lab.node("feeder");
+    lab.lab.link((&feeder, "eth0", "10.9.0.2/24"), (&lab.router, "f0", "10.9.0.1/24"));
+    for own in ["11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4"] {
+        lab.right.ip(&format!("route add local {own} dev lo"));
+    }
+    let more = format!(
+        "[[static]]\nprefix = \"0.0.0.0/1\"\nvia = [\"10.2.0.2\"]\n\
+         [[static]]\nprefix = \"10.200.0.0/24\"\nvia = [\"10.3.0.2\"]\n\
+         [[neighbor]]\naddress = \"10.9.0.2\"\nasn = 64500\nimport = \"accept\"\n"
+    );
+    let config = lab.config(&more).replace("ipv4_routes = 20000", &format!("ipv4_routes = {}", routes + 1000));
+    let mut anyhop = Anyhop::start(&lab.router, &config);
+    lab.settled(&anyhop);
+    lab.acquaint();
+    let held = |anyhop: &Anyhop, least: u64| {
+        let begin = std::time::Instant::now();
+        loop {
+            let view = xdp(anyhop);
+            let number = |key: &str| view[key].as_u64().unwrap_or(0);
+            if number("desired") >= least && number("installed") == number("desired") && number("desired") < least + 100
+            {
+                return view;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(180), "waited in vain for {least} routes: {view}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    // Whole or not at all: it is read all the time.
+    let phase = |phase: &str| {
+        std::fs::rename(lab.left.write("phase.new", phase), lab.left.path("phase")).expect("the node's directory");
+    };
+    phase("0");
+    let dir = lab.left.path("");
+    let mut receivers = ["eth0", "eth1"].map(|port| {
+        lab.right.spawn(&format!("receiver-{port}"), lab.right.command("python3").args(["-c", RECEIVER, port]))
+    });
+    for receiver in &receivers {
+        wait_for("a receiver", || if receiver.log().contains("ready") { Ok(()) } else { Err(receiver.log()) });
+    }
+    let arguments = ["-c", SENDER, &dir.display().to_string(), &routes.to_string()];
+    let mut sender = lab.left.spawn("sender", lab.left.command("python3").args(arguments));
+    wait_for("the sender", || if sender.log().contains("ready") { Ok(()) } else { Err(sender.log()) });
+
+    let statics = |odd: u32| -> String {
+        let network = |n: u32| format!("route {}/24 blackhole;", std::net::Ipv4Addr::from(0x0b00_0000 + (n << 8)));
+        (odd..routes).step_by(2).map(network).collect()
+    };
+    let bird = Bird::start(
+        &feeder,
+        &format!(
+            "router id 10.9.0.2;\nprotocol device {{}}\nprotocol static even {{ ipv4; {} }}\nprotocol static odd {{ ipv4; {} }}\n\
+             protocol bgp up {{ local 10.9.0.2 as 64500; neighbor 10.9.0.1 as 64500; connect retry time 2; connect delay time 1; \
+             error wait time 1, 4; ipv4 {{ import none; export filter {{ if source != RTS_STATIC then reject; \
+             if proto = \"odd\" then bgp_next_hop = 10.3.0.2; else bgp_next_hop = 10.2.0.2; accept; }}; }}; }}\n",
+            statics(0),
+            statics(1)
+        ),
+    );
+    held(&anyhop, u64::from(routes) + 8);
+    // In force for all that is sent from here on.
+    phase("1");
+    std::thread::sleep(Duration::from_secs(1));
+    anyhop.process.kill();
+    std::thread::sleep(Duration::from_secs(1));
+    let next = Anyhop::start_named(&lab.router, "next", &config);
+    let view = held(&next, u64::from(routes) + 8);
+    assert!(view["adopted"].as_u64() >= Some(u64::from(routes)), "what stood there was adopted: {view}");
+    std::thread::sleep(Duration::from_secs(1));
+    phase("2");
+    std::thread::sleep(Duration::from_secs(1));
+    drop(bird.ask("disable odd"));
+    held(&next, u64::from(routes) / 2 + 8);
+    phase("3");
+    std::thread::sleep(Duration::from_secs(1));
+    lab.left.write("stop", "");
+    assert!(sender.wait(Duration::from_secs(10)).success());
+    let sent: u64 = sender.log().lines().last().and_then(|line| line.parse().ok()).expect("a number");
+    let count = |receiver: &anyhop_tests::lab::Process| -> Vec<(String, u64)> {
+        let log = receiver.log();
+        let line = log.lines().last().unwrap_or_default();
+        line.split(' ')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(k, n)| (k.to_owned(), n.parse().expect("a number")))
+            .collect()
+    };
+    let [by_first, by_second] = wait_for("every datagram", || {
+        let counts = [count(&receivers[0]), count(&receivers[1])];
+        let came: u64 = counts.iter().flatten().map(|(_, n)| n).sum();
+        if came == sent { Ok(counts) } else { Err(format!("{came} of {sent}: {counts:?}")) }
+    });
+    receivers.iter_mut().for_each(anyhop_tests::lab::Process::kill);
+    let kinds = |counts: &[(String, u64)]| counts.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>();
+    // Odd ones move once when the table comes, and back once when it goes.
+    assert_eq!(kinds(&by_second), ["o0", "o1", "o2"], "{by_second:?}");
+    assert_eq!(kinds(&by_first), ["e0", "e1", "e2", "e3", "o0", "o2", "o3"], "{by_first:?}");
+    assert!(sent > 5000, "{sent}");
 }
