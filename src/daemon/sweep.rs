@@ -2,7 +2,8 @@
 //!
 //! A daemon that crashed leaves its routes forwarding. The next run adopts those that are still right as they are told, and the
 //! others must go, but not before the neighbors have had the time to say them again. The sign for that is that every enabled
-//! neighbor of BGP is established, every neighbor of OSPF adjacent, and that nothing new comes; the limit is two minutes.
+//! neighbor of BGP is established and has said End-of-RIB if it ever will, every neighbor of OSPF adjacent, and that nothing new
+//! comes; the limit is two minutes.
 
 use std::time::{Duration, Instant};
 
@@ -68,7 +69,7 @@ async fn converged(node: &Node) {
         if waiting.is_empty() && !node.ospf.speaks() {
             return;
         }
-        let mut settled = waiting.iter().all(|neighbor| neighbor.state == SessionState::Established);
+        let mut settled = waiting.iter().all(|neighbor| has_told(neighbor));
         let mut heard: Vec<(Option<NeighborKey>, u64)> =
             waiting.iter().map(|neighbor| (Some(neighbor.key.clone()), neighbor.updates_in)).collect();
         for instance in node.ospf.instances() {
@@ -83,6 +84,13 @@ async fn converged(node: &Node) {
         before = heard;
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Silence is no proof: BIRD rests for seconds before the last of many routes. Who speaks of graceful restart says when it has
+/// told everything (RFC 4724 §2).
+fn has_told(neighbor: &NeighborView) -> bool {
+    let says_so = neighbor.negotiated.as_ref().is_some_and(|negotiated| negotiated.peer_restart.is_some());
+    neighbor.state == SessionState::Established && (neighbor.spoken || !says_so)
 }
 
 /// Whether an instance that is as old as that has all its adjacencies, and how many LSAs it has taken so far. An interface without a

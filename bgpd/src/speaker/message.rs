@@ -386,6 +386,8 @@ pub struct NeighborView {
     pub stale: u64,
     /// Why the last attempt to connect failed.
     pub connect_error: Option<String>,
+    /// It has said in this session all that it knew: End-of-RIB of every family.
+    pub spoken: bool,
 }
 
 /// A path as people and programs see it.

@@ -121,6 +121,7 @@ impl Speaker {
             .map(|count| u64::from(count.received))
             .sum(),
             connect_error: session.last_connect_error().map(ToString::to_string),
+            spoken: neighbor.has_spoken(),
         }
     }
 
