@@ -161,7 +161,7 @@ fn main() {
         }
     }
     let mut missed = false;
-    println!("\nroutes into a DPDK process, {} IPv4 and {} IPv6", ipv4, ipv6);
+    println!("\nroutes into a DPDK process, {ipv4} IPv4 and {ipv6} IPv6");
     for (family, count, name) in [(0, ipv4, "4"), (1, ipv6, "6")] {
         let rate = |seconds: f64| count as f64 / seconds / 1e3;
         let add = best[&format!("bare-add{name}")];

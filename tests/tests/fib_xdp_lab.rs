@@ -360,12 +360,10 @@ fn a_full_table_comes_and_goes_by_bgp_under_traffic_and_no_packet_is_lost_or_mis
     for own in ["11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4"] {
         lab.right.ip(&format!("route add local {own} dev lo"));
     }
-    let more = format!(
-        "[[static]]\nprefix = \"0.0.0.0/1\"\nvia = [\"10.2.0.2\"]\n\
-         [[static]]\nprefix = \"10.200.0.0/24\"\nvia = [\"10.3.0.2\"]\n\
-         [[neighbor]]\naddress = \"10.9.0.2\"\nasn = 64500\nimport = \"accept\"\n"
-    );
-    let config = lab.config(&more).replace("ipv4_routes = 20000", &format!("ipv4_routes = {}", routes + 1000));
+    let more = "[[static]]\nprefix = \"0.0.0.0/1\"\nvia = [\"10.2.0.2\"]\n\
+                [[static]]\nprefix = \"10.200.0.0/24\"\nvia = [\"10.3.0.2\"]\n\
+                [[neighbor]]\naddress = \"10.9.0.2\"\nasn = 64500\nimport = \"accept\"\n";
+    let config = lab.config(more).replace("ipv4_routes = 20000", &format!("ipv4_routes = {}", routes + 1000));
     let mut anyhop = Anyhop::start(&lab.router, &config);
     lab.settled(&anyhop);
     lab.acquaint();
