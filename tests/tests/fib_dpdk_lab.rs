@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhop_tests::fib::router::{built, eal};
+use anyhop_tests::lab::triangle::{self, TARGETS, acquaint, came, reaches, spray, transfers};
 use anyhop_tests::lab::{Anyhop, Lab, Node, Process, lab, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -74,15 +75,7 @@ fn triangle_of(test: &str, device: Device) -> Option<Triangle> {
     {
         node.sh(&format!("ethtool -K {interface} tx off gro off >/dev/null"));
     }
-    right.ip("addr add 192.0.2.1/24 dev lo");
-    right.ip("addr add 2001:db8::1/48 dev lo nodad");
-    left.ip("route add default via 10.1.0.1");
-    left.ip("-6 route add default via fd01::1");
-    right.ip("route add default via 10.2.0.1");
-    right.ip("-6 route add default via fd02::1");
-    for key in ["all", "default", "eth0", "eth1"] {
-        right.sysctl(&format!("net.ipv4.conf.{key}.rp_filter"), "0");
-    }
+    triangle::hosts(&left, &right);
     router.sysctl("net.ipv4.ip_forward", "0");
     router.sysctl("net.ipv6.conf.all.forwarding", "0");
     let mut triangle = Triangle { device, agent: None, left, router, right, built, _lab: lab };
@@ -133,55 +126,23 @@ impl Triangle {
         anyhop
     }
 
-    /// The first packets to a host whose address is not known yet are the kernel's, which drops them here.
     fn acquaint(&self) {
-        for (node, to) in [
-            (&self.left, ["10.1.0.1", "fd01::1"].as_slice()),
-            (&self.right, &["10.2.0.1", "fd02::1", "10.3.0.1", "fd03::1"]),
-        ] {
-            for to in to {
-                wait_for("the router to answer", || {
-                    if node.succeeds(&format!("ping -c 1 -W 1 {to}")) { Ok(()) } else { Err((*to).to_owned()) }
-                });
-            }
-        }
+        acquaint(&self.left, &["10.1.0.1", "fd01::1"]);
+        acquaint(&self.right, &["10.2.0.1", "fd02::1", "10.3.0.1", "fd03::1"]);
     }
 }
 
 fn settled(anyhop: &Anyhop) {
-    wait_for("the DPDK data plane to hold what it should", || {
-        let dpdk = dpdk(anyhop);
-        let number = |key: &str| dpdk[key].as_u64().unwrap_or(0);
-        let whole = number("desired") >= 6 && number("installed") == number("desired");
-        if whole { Ok(()) } else { Err(dpdk.to_string()) }
-    });
+    triangle::settled(anyhop, "dpdk");
 }
 
-/// What `anyhop show fib` says of the data plane.
 fn dpdk(anyhop: &Anyhop) -> Value {
-    let said = anyhop.ask(&["show", "fib"]);
-    let backends = said["backends"].as_array().expect("data planes");
-    backends.iter().find(|backend| backend["name"] == "dpdk").expect("dpdk").clone()
+    triangle::plane(anyhop, "dpdk")
 }
 
 fn counted(anyhop: &Anyhop, reason: &str) -> u64 {
-    dpdk(anyhop)["counters"][reason].as_u64().unwrap_or_else(|| panic!("no {reason}: {}", dpdk(anyhop)))
+    triangle::counted(anyhop, "dpdk", reason)
 }
-
-fn reaches(from: &Node, to: &str) {
-    wait_for("a ping to pass", || {
-        let output = from.command("ping").args(["-c", "2", "-i", "0.1", "-W", "1", to]).output().expect("ping");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            return Err(said);
-        }
-        assert!(said.contains("ttl=63"), "one router lies between: {said}");
-        Ok(())
-    });
-}
-
-const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\"]\n\
-                       [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\"]\n";
 
 #[test]
 fn dpdk_forwards_pings_and_tcp_for_the_daemon() {
@@ -198,21 +159,16 @@ fn dpdk_forwards_pings_and_tcp_for_the_daemon() {
     for to in ["10.1.0.2", "fd01::2"] {
         reaches(&lab.right, to);
     }
-    // A megabyte by TCP arrives as it was sent.
-    let server = "import socket,hashlib\ns=socket.socket();s.setsockopt(1,2,1);s.bind(('192.0.2.1',7777));s.listen()\n\
-                  print('ready',flush=True)\nc,_=s.accept();d=b''\n\
-                  while True:\n  b=c.recv(65536)\n  if not b: break\n  d+=b\nprint(len(d),hashlib.sha256(d).hexdigest(),flush=True)\n";
-    let client = "import socket,hashlib,random\nd=random.Random(7).randbytes(1000000)\ns=socket.socket()\n\
-                  s.settimeout(20);s.connect(('192.0.2.1',7777));s.sendall(d);s.close();print(len(d),hashlib.sha256(d).hexdigest())\n";
-    let mut receiving = lab.right.spawn("tcp", lab.right.command("python3").args(["-c", server]));
-    wait_for("the server", || if receiving.log().contains("ready") { Ok(()) } else { Err(receiving.log()) });
-    let output = lab.left.command("python3").args(["-c", client]).output().expect("python");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(receiving.wait(Duration::from_secs(30)).success());
-    let sent = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    assert_eq!(receiving.log().lines().last(), Some(sent.as_str()));
-    assert!(counted(&anyhop, "forwarded-ipv4") > before.0 + 700, "a megabyte in frames of 1,500 octets");
-    assert!(counted(&anyhop, "forwarded-ipv6") >= before.1 + 8);
+    for (from, to, addr) in [
+        (&lab.left, &lab.right, "192.0.2.1"),
+        (&lab.right, &lab.left, "10.1.0.2"),
+        (&lab.left, &lab.right, "2001:db8::1"),
+        (&lab.right, &lab.left, "fd01::2"),
+    ] {
+        transfers(from, to, addr, 1_000_000);
+    }
+    assert!(counted(&anyhop, "forwarded-ipv4") > before.0 + 1400, "two megabytes in frames of 1,500 octets");
+    assert!(counted(&anyhop, "forwarded-ipv6") > before.1 + 1400);
     // The router's own address is the kernel's.
     lab.left.sh("ping -c 3 -i 0.1 10.2.0.1");
 }
@@ -369,32 +325,20 @@ fn flows_spread_over_equal_ways_through_dpdk_and_move_when_one_is_withdrawn() {
     let Some(lab) = triangle(test) else { return };
     let anyhop = lab.start("anyhop", "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\", \"10.3.0.2\"]\n");
     lab.acquaint();
-    let came = || {
-        ["eth0", "eth1"].map(|port| -> u64 {
-            let text = lab.right.ip(&format!("-s -j link show {port}"));
-            let json: Value = serde_json::from_str(&text).expect("JSON");
-            json[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
-        })
-    };
-    let spray = || {
-        let script = "import socket\nfor p in range(600):\n  s=socket.socket(socket.AF_INET,2);s.bind(('',20000+p))\n  \
-                      [s.sendto(b'x'*64,('192.0.2.1',9)) for _ in range(2)]\n  s.close()\n";
-        assert!(lab.left.command("python3").args(["-c", script]).status().expect("python").success());
-    };
-    let before = came();
-    spray();
+    let before = came(&lab.right);
+    spray(&lab.left, "192.0.2.1");
     wait_for("1,200 packets by both ways", || {
-        let [first, second] = [came()[0] - before[0], came()[1] - before[1]];
+        let [first, second] = [came(&lab.right)[0] - before[0], came(&lab.right)[1] - before[1]];
         let even = first >= 400 && second >= 400 && first + second >= 1200;
         if even { Ok(()) } else { Err(format!("{first} by one way and {second} by the other")) }
     });
     // The link of one way falls: every flow takes the other.
     lab.router.ip("link set r0 down");
     wait_for("all flows by r1", || {
-        let before = came()[1];
-        spray();
+        let before = came(&lab.right)[1];
+        spray(&lab.left, "192.0.2.1");
         std::thread::sleep(Duration::from_millis(200));
-        let got = came()[1] - before;
+        let got = came(&lab.right)[1] - before;
         if got >= 1200 { Ok(()) } else { Err(format!("{got} of 1,200")) }
     });
     drop(anyhop);

@@ -8,6 +8,7 @@ mod xdp_ground;
 
 use std::time::Duration;
 
+use anyhop_tests::lab::triangle::{self, TARGETS, acquaint, came, reaches, spray, transfers};
 use anyhop_tests::lab::{Anyhop, Bird, Lab, Node, lab, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -33,16 +34,7 @@ fn triangle(test: &str) -> Option<Triangle> {
     lab.link((&left, "eth0", "10.1.0.2/24 fd01::2/64"), (&router, "l0", "10.1.0.1/24 fd01::1/64"));
     lab.link((&right, "eth0", "10.2.0.2/24 fd02::2/64"), (&router, "r0", "10.2.0.1/24 fd02::1/64"));
     lab.link((&right, "eth1", "10.3.0.2/24 fd03::2/64"), (&router, "r1", "10.3.0.1/24 fd03::1/64"));
-    // Targets beyond the connected nets.
-    right.ip("addr add 192.0.2.1/24 dev lo");
-    right.ip("addr add 2001:db8::1/48 dev lo nodad");
-    left.ip("route add default via 10.1.0.1");
-    left.ip("-6 route add default via fd01::1");
-    right.ip("route add default via 10.2.0.1");
-    right.ip("-6 route add default via fd02::1");
-    for key in ["all", "default", "eth0", "eth1"] {
-        right.sysctl(&format!("net.ipv4.conf.{key}.rp_filter"), "0");
-    }
+    triangle::hosts(&left, &right);
     router.sysctl("net.ipv4.ip_forward", "0");
     router.sysctl("net.ipv6.conf.all.forwarding", "0");
     ready(&left, "eth0");
@@ -70,77 +62,22 @@ impl Triangle {
     }
 
     fn settled(&self, anyhop: &Anyhop) {
-        wait_for("the XDP data plane to hold what it should", || {
-            let xdp = xdp(anyhop);
-            let number = |key: &str| xdp[key].as_u64().unwrap_or(0);
-            let whole = number("desired") >= 6 && number("installed") == number("desired");
-            if whole { Ok(()) } else { Err(xdp.to_string()) }
-        });
+        triangle::settled(anyhop, "xdp");
     }
 
-    fn acquaint_some(&self, left: &[&str], right: &[&str]) {
-        for (node, to) in [(&self.left, left), (&self.right, right)] {
-            for to in to {
-                wait_for("the router to answer", || {
-                    if node.succeeds(&format!("ping -c 1 -W 1 {to}")) { Ok(()) } else { Err((*to).to_owned()) }
-                });
-            }
-        }
-    }
-
-    /// The first packets to a host whose address is not known yet are the kernel's, which drops them here.
     fn acquaint(&self) {
-        self.acquaint_some(&["10.1.0.1", "fd01::1"], &["10.2.0.1", "fd02::1", "10.3.0.1", "fd03::1"]);
+        acquaint(&self.left, &["10.1.0.1", "fd01::1"]);
+        acquaint(&self.right, &["10.2.0.1", "fd02::1", "10.3.0.1", "fd03::1"]);
     }
 }
 
-/// What `anyhop show fib` says of the data plane.
 fn xdp(anyhop: &Anyhop) -> Value {
-    let said = anyhop.ask(&["show", "fib"]);
-    let backends = said["backends"].as_array().expect("data planes");
-    backends.iter().find(|backend| backend["name"] == "xdp").expect("xdp").clone()
+    triangle::plane(anyhop, "xdp")
 }
 
 fn counted(anyhop: &Anyhop, reason: &str) -> u64 {
-    xdp(anyhop)["counters"][reason].as_u64().expect("a counter")
+    triangle::counted(anyhop, "xdp", reason)
 }
-
-fn reaches(from: &Node, to: &str) {
-    wait_for("a ping to pass", || {
-        let output = from.command("ping").args(["-c", "2", "-i", "0.1", "-W", "1", to]).output().expect("ping");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            return Err(said);
-        }
-        assert!(said.contains("ttl=63"), "one router lies between: {said}");
-        Ok(())
-    });
-}
-
-/// Sends 4 MB by TCP and compares what came with what was sent.
-fn transfers(from: &Node, to: &Node, addr: &str) {
-    let family = if addr.contains(':') { "AF_INET6" } else { "AF_INET" };
-    let server = format!(
-        "import socket,hashlib\ns=socket.socket(socket.{family});s.setsockopt(1,2,1);s.bind(('{addr}',7777));s.listen()\n\
-         print('ready',flush=True)\nc,_=s.accept();h=hashlib.sha256();n=0\n\
-         while True:\n  d=c.recv(65536)\n  if not d: break\n  h.update(d);n+=len(d)\nprint(n,h.hexdigest(),flush=True)\n"
-    );
-    let client = format!(
-        "import socket,hashlib,random\nd=random.Random(7).randbytes(4000000)\ns=socket.socket(socket.{family})\n\
-         s.settimeout(20);s.connect(('{addr}',7777));s.sendall(d);s.close();print(len(d),hashlib.sha256(d).hexdigest())\n"
-    );
-    let name = format!("tcp-{}", addr.replace(':', "_"));
-    let mut receiving = to.spawn(&name, to.command("python3").args(["-c", &server]));
-    wait_for("the server", || if receiving.log().contains("ready") { Ok(()) } else { Err(receiving.log()) });
-    let output = from.command("python3").args(["-c", &client]).output().expect("python");
-    let sent = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(receiving.wait(Duration::from_secs(30)).success());
-    assert_eq!(receiving.log().lines().last(), Some(sent.as_str()));
-}
-
-const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\"]\n\
-                       [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\"]\n";
 
 #[test]
 fn xdp_forwards_pings_and_tcp_both_ways_for_the_daemon() {
@@ -157,10 +94,10 @@ fn xdp_forwards_pings_and_tcp_both_ways_for_the_daemon() {
     for to in ["10.1.0.2", "fd01::2"] {
         reaches(&lab.right, to);
     }
-    transfers(&lab.left, &lab.right, "192.0.2.1");
-    transfers(&lab.right, &lab.left, "10.1.0.2");
-    transfers(&lab.left, &lab.right, "2001:db8::1");
-    transfers(&lab.right, &lab.left, "fd01::2");
+    transfers(&lab.left, &lab.right, "192.0.2.1", 4_000_000);
+    transfers(&lab.right, &lab.left, "10.1.0.2", 4_000_000);
+    transfers(&lab.left, &lab.right, "2001:db8::1", 4_000_000);
+    transfers(&lab.right, &lab.left, "fd01::2", 4_000_000);
     assert!(counted(&anyhop, "forwarded-ipv4") > before.0 + 4000, "8 MB in frames of 1,500 octets");
     assert!(counted(&anyhop, "forwarded-ipv6") > before.1 + 4000);
     // The router's own address is the kernel's.
@@ -180,7 +117,7 @@ fn xdp_in_generic_mode_forwards_too() {
     for to in ["192.0.2.1", "2001:db8::1"] {
         reaches(&lab.left, to);
     }
-    transfers(&lab.left, &lab.right, "192.0.2.1");
+    transfers(&lab.left, &lab.right, "192.0.2.1", 4_000_000);
 }
 
 #[test]
@@ -205,7 +142,8 @@ fn xdp_falls_back_to_generic_only_where_it_may_and_says_so() {
     assert_eq!((&ports[0]["mode"], &ports[0]["remark"]), (&"native".into(), &Value::Null));
     assert_eq!(ports[2]["mode"], "generic");
     assert!(ports[2]["remark"].as_str().is_some_and(|remark| remark.contains("no native XDP")), "{ports}");
-    lab.acquaint_some(&["10.1.0.1"], &["10.3.0.1"]);
+    acquaint(&lab.left, &["10.1.0.1"]);
+    acquaint(&lab.right, &["10.3.0.1"]);
     // What came in natively cannot leave by a driver without XDP: the kernel forwards it. The way back is XDP's.
     lab.router.forward();
     let before = (counted(&anyhop, "mixed-modes"), counted(&anyhop, "forwarded-ipv4"));
@@ -221,27 +159,13 @@ fn flows_spread_over_equal_ways_and_move_when_a_link_falls() {
          [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\", \"fd03::2\"]\n",
     );
     lab.acquaint();
-    let came = || {
-        ["eth0", "eth1"].map(|port| -> u64 {
-            let text = lab.right.ip(&format!("-s -j link show {port}"));
-            let json: Value = serde_json::from_str(&text).expect("JSON");
-            json[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
-        })
-    };
-    let spray = |family: &str, to: &str| {
-        let script = format!(
-            "import socket\nfor p in range(600):\n  s=socket.socket(socket.{family},2);s.bind(('',20000+p))\n  \
-             [s.sendto(b'x'*64,('{to}',9)) for _ in range(2)]\n  s.close()\n"
-        );
-        lab.left.command("python3").args(["-c", &script]).status().expect("python").success()
-    };
-    for (family, to) in [("AF_INET", "192.0.2.1"), ("AF_INET6", "2001:db8::1")] {
+    for to in ["192.0.2.1", "2001:db8::1"] {
         // The first flow of a family may find the host's neighbor unknown.
-        assert!(spray(family, to));
-        let before = came();
-        assert!(spray(family, to));
+        spray(&lab.left, to);
+        let before = came(&lab.right);
+        spray(&lab.left, to);
         wait_for("1,200 packets", || {
-            let [first, second] = [came()[0] - before[0], came()[1] - before[1]];
+            let [first, second] = [came(&lab.right)[0] - before[0], came(&lab.right)[1] - before[1]];
             let even = first >= 400 && second >= 400 && first + second >= 1200;
             if even { Ok(()) } else { Err(format!("{first} by one way and {second} by the other")) }
         });
@@ -249,9 +173,9 @@ fn flows_spread_over_equal_ways_and_move_when_a_link_falls() {
     // One way falls: every flow takes the other.
     lab.right.ip("link set eth0 down");
     wait_for("all flows by r1", || {
-        let before = came()[1];
-        assert!(spray("AF_INET", "192.0.2.1"));
-        let got = came()[1] - before;
+        let before = came(&lab.right)[1];
+        spray(&lab.left, "192.0.2.1");
+        let got = came(&lab.right)[1] - before;
         if got >= 1200 { Ok(()) } else { Err(format!("{got} of 1,200")) }
     });
     drop(anyhop);

@@ -1,0 +1,135 @@
+//! Two hosts with a router between them whose data plane is on trial: what both labs of such data planes ask and do. The right
+//! host has two links to the router, and addresses beyond them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::anyhop::Anyhop;
+use super::net::Node;
+use super::wait::wait_for;
+
+/// The way to what lies beyond the right host.
+pub const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\"]\n\
+                           [[static]]\nprefix = \"2001:db8::/48\"\nvia = [\"fd02::2\"]\n";
+
+/// Addresses beyond the links, and the hosts' routes to each other.
+pub fn hosts(left: &Node, right: &Node) {
+    right.ip("addr add 192.0.2.1/24 dev lo");
+    right.ip("addr add 2001:db8::1/48 dev lo nodad");
+    left.ip("route add default via 10.1.0.1");
+    left.ip("-6 route add default via fd01::1");
+    right.ip("route add default via 10.2.0.1");
+    right.ip("-6 route add default via fd02::1");
+    for key in ["all", "default", "eth0", "eth1"] {
+        right.sysctl(&format!("net.ipv4.conf.{key}.rp_filter"), "0");
+    }
+}
+
+/// What `anyhop show fib` says of a data plane.
+///
+/// # Panics
+/// If there is none of that name.
+#[must_use]
+pub fn plane(anyhop: &Anyhop, name: &str) -> Value {
+    let said = anyhop.ask(&["show", "fib"]);
+    let backends = said["backends"].as_array().expect("data planes");
+    backends.iter().find(|backend| backend["name"] == name).expect("the data plane").clone()
+}
+
+/// How many packets went that way.
+///
+/// # Panics
+/// If that is not counted.
+#[must_use]
+pub fn counted(anyhop: &Anyhop, name: &str, reason: &str) -> u64 {
+    let plane = plane(anyhop, name);
+    plane["counters"][reason].as_u64().unwrap_or_else(|| panic!("no {reason}: {plane}"))
+}
+
+/// Waits until the data plane holds all that it should: the links' networks at least.
+pub fn settled(anyhop: &Anyhop, name: &str) {
+    wait_for("the data plane to hold what it should", || {
+        let plane = plane(anyhop, name);
+        let number = |key: &str| plane[key].as_u64().unwrap_or(0);
+        let whole = number("desired") >= 6 && number("installed") == number("desired");
+        if whole { Ok(()) } else { Err(plane.to_string()) }
+    });
+}
+
+/// Has the router answer. The first packets to a host whose address is not known yet are the kernel's, which drops them where it may not
+/// forward.
+pub fn acquaint(node: &Node, with: &[&str]) {
+    for to in with {
+        wait_for("the router to answer", || {
+            if node.succeeds(&format!("ping -c 1 -W 1 {to}")) { Ok(()) } else { Err((*to).to_owned()) }
+        });
+    }
+}
+
+/// A ping passes, over one router.
+///
+/// # Panics
+/// If it passes over more.
+pub fn reaches(from: &Node, to: &str) {
+    wait_for("a ping to pass", || {
+        let output = from.command("ping").args(["-c", "2", "-i", "0.1", "-W", "1", to]).output().expect("ping");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            return Err(said);
+        }
+        assert!(said.contains("ttl=63"), "one router lies between: {said}");
+        Ok(())
+    });
+}
+
+/// Sends so many octets by TCP and compares what came with what was sent.
+///
+/// # Panics
+/// If it differs.
+pub fn transfers(from: &Node, to: &Node, addr: &str, octets: u32) {
+    let family = if addr.contains(':') { "AF_INET6" } else { "AF_INET" };
+    let server = format!(
+        "import socket,hashlib\ns=socket.socket(socket.{family});s.setsockopt(1,2,1);s.bind(('{addr}',7777));s.listen()\n\
+         print('ready',flush=True)\nc,_=s.accept();h=hashlib.sha256();n=0\n\
+         while True:\n  d=c.recv(65536)\n  if not d: break\n  h.update(d);n+=len(d)\nprint(n,h.hexdigest(),flush=True)\n"
+    );
+    let client = format!(
+        "import socket,hashlib,random\nd=random.Random(7).randbytes({octets})\ns=socket.socket(socket.{family})\n\
+         s.settimeout(20);s.connect(('{addr}',7777));s.sendall(d);s.close();print(len(d),hashlib.sha256(d).hexdigest())\n"
+    );
+    let name = format!("tcp-{}", addr.replace(':', "_"));
+    let mut receiving = to.spawn(&name, to.command("python3").args(["-c", &server]));
+    wait_for("the server", || if receiving.log().contains("ready") { Ok(()) } else { Err(receiving.log()) });
+    let output = from.command("python3").args(["-c", &client]).output().expect("python");
+    let sent = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(receiving.wait(Duration::from_secs(30)).success());
+    assert_eq!(receiving.log().lines().last(), Some(sent.as_str()));
+}
+
+/// Packets that the right host got by each of its links.
+///
+/// # Panics
+/// If `ip` does not say.
+#[must_use]
+pub fn came(right: &Node) -> [u64; 2] {
+    ["eth0", "eth1"].map(|port| {
+        let text = right.ip(&format!("-s -j link show {port}"));
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        json[0]["stats64"]["rx"]["packets"].as_u64().expect("a count")
+    })
+}
+
+/// Sends 600 flows of two datagrams each.
+///
+/// # Panics
+/// If they cannot be sent.
+pub fn spray(from: &Node, to: &str) {
+    let family = if to.contains(':') { "AF_INET6" } else { "AF_INET" };
+    let script = format!(
+        "import socket\nfor p in range(600):\n  s=socket.socket(socket.{family},2);s.bind(('',20000+p))\n  \
+         [s.sendto(b'x'*64,('{to}',9)) for _ in range(2)]\n  s.close()\n"
+    );
+    assert!(from.command("python3").args(["-c", &script]).status().expect("python").success());
+}
