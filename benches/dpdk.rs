@@ -11,6 +11,8 @@
 
 #[path = "common/node.rs"]
 mod node;
+#[path = "common/options.rs"]
+mod options;
 #[path = "common/table.rs"]
 mod table;
 
@@ -120,7 +122,7 @@ fn ours(built: &Path, dir: &Path, prefixes: &[IpNet]) -> [f64; 3] {
 
 fn main() {
     let (mut ipv4, mut ipv6, mut rounds) = (1_000_000, 200_000, 1);
-    let unknown = table::options(&mut [("ipv4", &mut ipv4), ("ipv6", &mut ipv6), ("rounds", &mut rounds)]);
+    let unknown = options::options(&mut [("ipv4", &mut ipv4), ("ipv6", &mut ipv6), ("rounds", &mut rounds)]);
     assert!(unknown.is_empty(), "no such options: {unknown:?}");
     if !Command::new("pkg-config").args(["--exists", "libdpdk"]).status().is_ok_and(|status| status.success()) {
         println!("skipped: libdpdk is not installed (libdpdk-dev, pkg-config)");

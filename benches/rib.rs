@@ -3,7 +3,9 @@
 //! Run with `cargo bench --bench rib`. Each figure of the RIB stands beside the same operation on the bare `prefix-trie` map, which
 //! is its floor. Every iteration takes its addresses and prefixes in random order, so that caches do not flatter.
 
-use std::collections::HashSet;
+#[path = "common/table.rs"]
+mod table;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -24,21 +26,6 @@ const NEXT_HOPS: u8 = 100;
 /// Routes travel in batches of this many.
 const BATCH: usize = 1024;
 
-/// Lengths in the share that the global table has, per cent.
-const LENGTHS_V4: [(u8, u8); 8] = [(24, 60), (23, 10), (22, 12), (21, 5), (20, 5), (19, 3), (18, 2), (16, 3)];
-const LENGTHS_V6: [(u8, u8); 6] = [(48, 48), (32, 14), (44, 10), (40, 8), (36, 8), (46, 12)];
-
-fn length(rng: &mut Rng, table: &[(u8, u8)]) -> u8 {
-    let mut rest = rng.u8(0..100);
-    for (length, share) in table {
-        if rest < *share {
-            return *length;
-        }
-        rest -= share;
-    }
-    table[0].0
-}
-
 struct Set {
     v4: Vec<Ipv4Net>,
     v6: Vec<Ipv6Net>,
@@ -49,27 +36,12 @@ struct Set {
 }
 
 fn set() -> Set {
-    let mut rng = Rng::with_seed(1);
-    let mut seen = HashSet::new();
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    while v4.len() < IPV4 {
-        let addr = Ipv4Addr::from(rng.u32(0x0100_0000..0xdfff_ffff));
-        let net = Ipv4Net::new(addr, length(&mut rng, &LENGTHS_V4)).expect("a length").trunc();
-        if seen.insert(IpNet::from(net)) {
-            v4.push(net);
-        }
-    }
-    while v6.len() < IPV6 {
-        // 2000::/3, clustered as allocations are: 16 bits of registries, some thousand holders each.
-        let top = 0x2000_u128 + u128::from(rng.u16(0..0x0e00));
-        let addr = top << 112 | u128::from(rng.u16(0..4096)) << 96 | u128::from(rng.u32(..)) << 64;
-        let net = Ipv6Net::new(Ipv6Addr::from(addr), length(&mut rng, &LENGTHS_V6)).expect("a length").trunc();
-        if seen.insert(IpNet::from(net)) {
-            v6.push(net);
-        }
-    }
-    let mut all: Vec<IpNet> = v4.iter().copied().map(IpNet::from).chain(v6.iter().copied().map(IpNet::from)).collect();
+    let [v4, v6] = table::prefixes(IPV4, IPV6);
+    let mut all: Vec<IpNet> = v4.iter().chain(&v6).copied().collect();
+    let mut rng = Rng::with_seed(2);
     rng.shuffle(&mut all);
+    let v4 = v4.into_iter().filter_map(|net| if let IpNet::V4(net) = net { Some(net) } else { None }).collect();
+    let v6 = v6.into_iter().filter_map(|net| if let IpNet::V6(net) = net { Some(net) } else { None }).collect();
     let addrs = all.iter().map(|net| under(*net, &mut rng)).collect();
     Set { v4, v6, all, addrs }
 }

@@ -10,6 +10,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark is a carrier: it reads the clock")]
 
+#[path = "common/options.rs"]
+mod options;
 #[path = "common/table.rs"]
 mod table;
 
@@ -148,7 +150,7 @@ fn whole_path(probe: &mut Probe, forwarder: Option<&XdpBackend>, from: (IfIndex,
 
 fn main() {
     let (mut ipv4, mut ipv6, mut rounds) = (1_000_000, 200_000, 5);
-    let unknown = table::options(&mut [("ipv4", &mut ipv4), ("ipv6", &mut ipv6), ("rounds", &mut rounds)]);
+    let unknown = options::options(&mut [("ipv4", &mut ipv4), ("ipv6", &mut ipv6), ("rounds", &mut rounds)]);
     assert!(unknown.is_empty(), "no such options: {unknown:?}");
     namespace();
     let all = table::prefixes(ipv4, ipv6).concat();

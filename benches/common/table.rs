@@ -1,4 +1,4 @@
-//! Prefixes in the number and of the lengths of the Internet's tables, the same in every run, and what the command line says of them.
+//! Prefixes in the number and of the lengths of the Internet's tables, the same in every run.
 
 use std::collections::HashSet;
 
@@ -42,21 +42,4 @@ pub(crate) fn prefixes(ipv4: usize, ipv6: usize) -> [Vec<IpNet>; 2] {
         }
     }
     [v4, v6]
-}
-
-/// Reads `--NAME NUMBER` for each row, and gives back the words that are in none.
-pub(crate) fn options(rows: &mut [(&str, &mut usize)]) -> Vec<String> {
-    let mut others = Vec::new();
-    // `--bench` is cargo's.
-    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-    while let Some(word) = words.next() {
-        match rows.iter_mut().find(|(name, _)| word.strip_prefix("--") == Some(name)) {
-            Some((_, value)) => {
-                let number = words.next().and_then(|n| n.parse().ok());
-                **value = number.unwrap_or_else(|| panic!("{word} needs a number"));
-            }
-            None => others.push(word),
-        }
-    }
-    others
 }

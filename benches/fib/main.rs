@@ -9,6 +9,8 @@ mod bird;
 mod flood;
 #[path = "../common/node.rs"]
 mod node;
+#[path = "../common/options.rs"]
+mod numbers;
 #[path = "../common/table.rs"]
 mod table;
 
@@ -233,7 +235,7 @@ fn line(what: &str, value: &str, ratio: f64, must: f64, moonshot: f64) -> bool {
 fn options() -> Options {
     let mut options = Options { v4: 1_000_000, v6: 200_000, rounds: 1, bird: true };
     let Options { v4, v6, rounds, bird } = &mut options;
-    for word in table::options(&mut [("v4", v4), ("v6", v6), ("rounds", rounds)]) {
+    for word in numbers::options(&mut [("v4", v4), ("v6", v6), ("rounds", rounds)]) {
         match word.as_str() {
             "--no-bird" => *bird = false,
             other => panic!("{other}: not an option"),
