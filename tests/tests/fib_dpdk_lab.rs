@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhop_tests::fib::router::{built, eal};
-use anyhop_tests::lab::triangle::{self, TARGETS, acquaint, came, reaches, spray, transfers};
+use anyhop_tests::fib::triangle::{self, TARGETS, acquaint, came, reaches, spray, transfers};
 use anyhop_tests::lab::{Anyhop, Lab, Node, Process, lab, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;

@@ -8,7 +8,7 @@ mod xdp_ground;
 
 use std::time::Duration;
 
-use anyhop_tests::lab::triangle::{self, TARGETS, acquaint, came, reaches, spray, transfers};
+use anyhop_tests::fib::triangle::{self, TARGETS, acquaint, came, reaches, spray, transfers};
 use anyhop_tests::lab::{Anyhop, Bird, Lab, Node, lab, wait_for};
 use nix::sys::signal::Signal;
 use serde_json::Value;

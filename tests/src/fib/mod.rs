@@ -13,6 +13,7 @@ pub mod namespace;
 pub mod router;
 mod run;
 mod tamper;
+pub mod triangle;
 
 pub use conformance::{Ground, conformance, gone, held, net, object, route};
 pub use life::{Subject, suite};

@@ -13,7 +13,6 @@ pub mod net;
 pub mod process;
 pub mod route;
 pub mod services;
-pub mod triangle;
 pub mod wait;
 
 pub use anyhop::{Anyhop, anyhop_bin};

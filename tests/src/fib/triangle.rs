@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::anyhop::Anyhop;
-use super::net::Node;
-use super::wait::wait_for;
+use crate::lab::{Anyhop, Node, wait_for};
 
 /// The way to what lies beyond the right host.
 pub const TARGETS: &str = "[[static]]\nprefix = \"192.0.2.0/24\"\nvia = [\"10.2.0.2\"]\n\
