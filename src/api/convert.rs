@@ -145,16 +145,16 @@ impl Names {
 
     /// A difference between a data plane and what it should hold.
     pub(crate) fn fib_difference(&mut self, difference: &handles::FibDifference) -> v1::FibDifference {
-        use handles::FibDifferenceKind::{Different, Missing, Surplus};
         use v1::FibDifferenceKind as Kind;
-        let (prefix, kind, desired, found) = match &difference.kind {
-            Missing(prefix) => (prefix, Kind::Missing, Vec::new(), Vec::new()),
-            Surplus(prefix) => (prefix, Kind::Extra, Vec::new(), Vec::new()),
-            Different { prefix, desired, found } => {
-                (prefix, Kind::Different, self.forwarding(desired), self.forwarding(found))
-            }
+        let handles::FibDifference { prefix, desired, found, fault } = difference;
+        let kind = match (desired, found) {
+            (Some(_), None) => Kind::Missing,
+            (None, _) => Kind::Extra,
+            (Some(_), Some(_)) => Kind::Different,
         };
-        let reason = difference.fault.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut ways = |of: &Option<Forwarding>| of.as_ref().map(|of| self.forwarding(of)).unwrap_or_default();
+        let (desired, found) = (ways(desired), ways(found));
+        let reason = fault.as_ref().map(ToString::to_string).unwrap_or_default();
         v1::FibDifference { prefix: prefix.to_string(), kind: kind.into(), desired, found, reason }
     }
 }

@@ -176,6 +176,11 @@ fn a_number_that_a_stranger_took_is_refused_told_and_healed() {
     assert!(found.len() >= 3 && figure(&anyhop, "errors") >= 3, "{found:?}");
     for one in &found {
         assert!(one["reason"].as_str().is_some_and(|why| why.contains("Invalid argument")), "{one}");
+        let [desired, found] = ["desired", "found"].map(|key| one[key].as_array().map(Vec::len));
+        assert!(
+            desired.is_some_and(|ways| ways > 0) && found == Some(0),
+            "what should be there, and nothing is: {one}"
+        );
     }
     wait_for("the alarm", || {
         let log = anyhop.process.log();

@@ -1,4 +1,4 @@
-//! Sessions with real BIRD, FRR and GoBGP: 1,000 prefixes each way over IPv4 and over IPv6, attributes compared in
+//! Sessions with real BIRD, FRR, GoBGP and OpenBGPD: 1,000 prefixes each way over IPv4 and over IPv6, attributes compared in
 //! their own tables.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhop_tests::lab::net::{Lab, Node};
 use anyhop_tests::lab::route::{PeerRoute, Table, prefixes};
-use anyhop_tests::lab::{Anyhop, Bird, Frr, GoBgp, lab, wait_for};
+use anyhop_tests::lab::{Anyhop, Bird, Frr, GoBgp, OpenBgpd, lab, wait_for};
 use ipnet::IpNet;
 
 const PREFIXES: u16 = 1_000;
@@ -194,6 +194,38 @@ fn gobgp_and_anyhop_exchange_a_thousand_prefixes_of_each_family() {
     for (ipv6, ours, theirs) in SESSIONS {
         established("GoBGP", || gobgp.is_established(ours));
         assert_holds_ours("GoBGP", ipv6, ours, || gobgp.learned(ours, if ipv6 { "ipv6" } else { "ipv4" }));
+        assert_learned(&anyhop, theirs, ipv6);
+    }
+}
+
+#[test]
+fn openbgpd_and_anyhop_exchange_a_thousand_prefixes_of_each_family() {
+    let Some(mut lab) = lab("openbgpd_and_anyhop_exchange_a_thousand_prefixes_of_each_family") else { return };
+    let (host, peer) = pair(&mut lab);
+    let mut config = String::from("AS 65002\nrouter-id 10.99.0.2\n");
+    for (ipv6, ours, theirs) in SESSIONS {
+        let family = if ipv6 { "IPv6" } else { "IPv4" };
+        writeln!(
+            config,
+            "listen on {theirs}\nneighbor {ours} {{\n remote-as 65001\n announce {family} unicast\n}}\n\
+             allow from {ours}\nallow to {ours} prefix-set theirs\n"
+        )
+        .expect("a string takes it");
+        for prefix in prefixes(ipv6, THEIRS, PREFIXES) {
+            writeln!(config, "network {prefix} set {{ community 65002:7 large-community 65002:7:8 metric 33 }}")
+                .expect("a string takes it");
+        }
+    }
+    let theirs: Vec<String> = SESSIONS
+        .iter()
+        .flat_map(|(ipv6, _, _)| prefixes(*ipv6, THEIRS, PREFIXES))
+        .map(|prefix| prefix.to_string())
+        .collect();
+    let openbgpd = OpenBgpd::start(&peer, &format!("prefix-set theirs {{ {} }}\n{config}", theirs.join(" ")));
+    let anyhop = Anyhop::start(&host, &ours());
+    for (ipv6, ours, theirs) in SESSIONS {
+        established("OpenBGPD", || openbgpd.is_established(ours));
+        assert_holds_ours("OpenBGPD", ipv6, ours, || openbgpd.learned(if ipv6 { "inet6" } else { "inet" }));
         assert_learned(&anyhop, theirs, ipv6);
     }
 }

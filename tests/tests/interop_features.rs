@@ -3,101 +3,12 @@
 
 use std::fmt::Write as _;
 
-use anyhop_tests::lab::net::{Lab, Node};
+use anyhop_tests::lab::net::Node;
 use anyhop_tests::lab::route::PeerRoute;
+use anyhop_tests::lab::speakers::{PLAIN, Speaker, adj_in, bird, bird_learns, established, learns, ours, pair};
 use anyhop_tests::lab::wait::never;
 use anyhop_tests::lab::{Anyhop, Bird, Frr, GoBgp, lab, wait_for};
 use serde_json::Value;
-
-/// Two hosts on one link: ours in AS 65001; the other is BGP speakers 2, 3 and 4, each 10.99.N.2 in a network of its own where
-/// we are 10.99.N.1: to BIRD a neighbor's address is one session's.
-fn pair(lab: &mut Lab) -> (Node, Node) {
-    let (ours, theirs) = (lab.node("anyhop"), lab.node("peer"));
-    let addresses = |host: u8| [2, 3, 4].map(|n| format!("10.99.{n}.{host}/24")).join(" ");
-    lab.link((&ours, "e0", &addresses(1)), (&theirs, "e0", &addresses(2)));
-    (ours, theirs)
-}
-
-/// A BGP speaker of BIRD's with a table of its own.
-struct Speaker<'a> {
-    /// 10.99.N.2.
-    n: u8,
-    asn: u32,
-    /// Options of the session.
-    session: &'a str,
-    /// Options of the channel.
-    channel: &'a str,
-    /// Static routes: `PREFIX blackhole …`.
-    routes: &'a [&'a str],
-}
-
-const PLAIN: Speaker<'_> = Speaker { n: 2, asn: 65002, session: "", channel: "", routes: &[] };
-
-fn bird(speakers: &[Speaker<'_>]) -> String {
-    let mut config = String::from("router id 10.99.2.2;\nprotocol device {}\n");
-    for Speaker { n, asn, session, channel, routes } in speakers {
-        let routes: String = routes.iter().map(|route| format!("route {route};\n")).collect();
-        writeln!(
-            config,
-            "ipv4 table t{n};\nprotocol static s{n} {{ ipv4 {{ table t{n}; }};\n{routes}}}\n\
-             protocol bgp p{n} {{ local 10.99.{n}.2 as {asn}; neighbor 10.99.{n}.1 as 65001; router id 10.99.{n}.2; {session}\n\
-             ipv4 {{ table t{n}; import all; export where source = RTS_STATIC; {channel} }}; }}"
-        )
-        .expect("a string takes it");
-    }
-    config
-}
-
-/// anyhop in AS 65001 with these tables beside `[node]`, and `[[neighbor]]`s that accept and announce all.
-fn ours(rest: &str, neighbors: &[(&str, &str)]) -> String {
-    let mut config = format!(
-        "[node]\nasn = 65001\nrouter_id = \"10.99.0.1\"\n[fib]\nbackends = []\n{rest}\n[[neighbor_group]]\nname = \"all\"\n\
-         import = \"accept\"\nexport = \"accept\"\n"
-    );
-    for (address, keys) in neighbors {
-        writeln!(config, "[[neighbor]]\naddress = \"{address}\"\ngroup = \"all\"\n{keys}").expect("a string takes it");
-    }
-    config
-}
-
-/// What BIRD's speaker N learned of a prefix, waiting until it says all of `words`.
-#[track_caller]
-fn bird_learns(bird: &Bird, n: u8, prefix: &str, words: &[&str]) -> String {
-    wait_for(&format!("p{n} to learn {prefix} with {words:?}"), || {
-        let table = bird.ask(&format!("show route all table t{n} protocol p{n}"));
-        // A prefix begins a line; what is said of it is indented.
-        let begin = table.find(&format!("\n{prefix} ")).ok_or_else(|| table.clone())? + 1;
-        let said: String = table[begin..]
-            .split_inclusive('\n')
-            .enumerate()
-            .take_while(|(at, line)| *at == 0 || line.starts_with(char::is_whitespace))
-            .map(|(_, line)| line)
-            .collect();
-        match words.iter().find(|word| !said.contains(*word)) {
-            None => Ok(said),
-            Some(_) => Err(said),
-        }
-    })
-}
-
-fn adj_in(anyhop: &Anyhop, neighbor: &str) -> Vec<Value> {
-    anyhop.ask(&["show", "adj-in", neighbor])["routes"].as_array().cloned().unwrap_or_default()
-}
-
-#[track_caller]
-fn learns(anyhop: &Anyhop, neighbor: &str, count: usize) -> Vec<Value> {
-    wait_for(&format!("anyhop to learn {count} routes from {neighbor}"), || {
-        let routes = adj_in(anyhop, neighbor);
-        if routes.len() == count { Ok(routes) } else { Err(format!("{routes:?}")) }
-    })
-}
-
-#[track_caller]
-fn established(bird: &Bird, protocol: &str) {
-    wait_for(&format!("{protocol}'s session"), || {
-        if bird.is_established(protocol) { Ok(()) } else { Err(bird.protocol(protocol)) }
-    });
-}
 
 #[test]
 fn bird_and_anyhop_tell_each_other_several_paths() {

@@ -1,7 +1,7 @@
 //! The way to one data plane: its own machine for sizes and differences, the RIB for what stands in it.
 
 use fib_sync::backend::Facts;
-use fib_sync::sync::{Counters, Latency, Phase};
+use fib_sync::sync::{Counters, Difference, Latency, Phase};
 use fib_sync::thread::BackendHandle;
 use ipnet::IpNet;
 use rib::message::FibState;
@@ -65,28 +65,14 @@ pub struct FibPage {
 /// A difference between what a data plane should hold and what its own dump says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FibDifference {
-    /// What differs.
-    pub kind: FibDifferenceKind,
+    /// The destination.
+    pub prefix: IpNet,
+    /// What should be; `None` if nothing should.
+    pub desired: Option<Forwarding>,
+    /// What is, marked as ours; `None` if nothing is.
+    pub found: Option<Forwarding>,
     /// The last refusal, if that is why.
     pub fault: Option<FibFault>,
-}
-
-/// What differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FibDifferenceKind {
-    /// Should be there and is not.
-    Missing(IpNet),
-    /// Is there, marked as ours, and should not be.
-    Surplus(IpNet),
-    /// Is there with another forwarding.
-    Different {
-        /// The destination.
-        prefix: IpNet,
-        /// What should be.
-        desired: Forwarding,
-        /// What is.
-        found: Forwarding,
-    },
 }
 
 /// Most differences that one [`FibHandle::diff`] names.
@@ -162,14 +148,9 @@ impl FibHandle {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
-        let differences = found.into_iter().filter_map(|one| {
-            let kind = match (one.wanted, one.found) {
-                (Some(_), None) => FibDifferenceKind::Missing(one.prefix),
-                (None, Some(_)) => FibDifferenceKind::Surplus(one.prefix),
-                (Some(desired), Some(found)) => FibDifferenceKind::Different { prefix: one.prefix, desired, found },
-                (None, None) => return None,
-            };
-            Some(FibDifference { kind, fault: one.fault })
+        let differences = found.into_iter().map(|one| {
+            let Difference { prefix, wanted, found, fault } = one;
+            FibDifference { prefix, desired: wanted, found, fault }
         });
         Ok(Ok(differences.collect()))
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::net::Node;
@@ -68,6 +69,12 @@ impl Anyhop {
     /// Replaces the configuration file; takes effect with a reload.
     pub fn write_config(&self, config: &str) {
         write_config(&self.node, &self.name, config);
+    }
+
+    /// Replaces the configuration file and tells the daemon, which takes it up a moment later.
+    pub fn reconfigure(&mut self, config: &str) {
+        self.write_config(config);
+        self.process.signal(Signal::SIGHUP);
     }
 
     /// Runs the client against this daemon.
