@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::{self, MapData};
+use foldhash::fast::FixedState;
 use rib::{Discard, FibFault, Forwarding, IfIndex, NextHopId, ResolvedLeg};
 
 use super::area::Area;
@@ -66,8 +67,9 @@ pub(super) struct HopMaps {
 pub(super) struct Hops {
     maps: HopMaps,
     numbers: Pool,
-    meanings: HashMap<u32, Meaning>,
-    internal: HashMap<u32, u32>,
+    // Asked for with every route.
+    meanings: HashMap<u32, Meaning, FixedState>,
+    internal: HashMap<u32, u32, FixedState>,
     leg_numbers: Pool,
     legs: HashMap<u32, Leg>,
     leg_of: HashMap<LegKey, u32>,
@@ -90,8 +92,8 @@ impl Hops {
         Self {
             maps,
             numbers,
-            meanings: HashMap::new(),
-            internal: HashMap::new(),
+            meanings: HashMap::default(),
+            internal: HashMap::default(),
             leg_numbers,
             legs: HashMap::new(),
             leg_of: HashMap::new(),
