@@ -91,6 +91,12 @@ impl<A: Copy + Eq + std::hash::Hash> Table<A> {
         found.map(|e| e.packed)
     }
 
+    fn get_mut(&mut self, address: A, length: u8) -> Option<&mut Packed> {
+        let hash = self.hasher.hash_one((address, length));
+        let found = self.entries.find_mut(hash, |e| e.address == address && e.packed.length() == length);
+        found.map(|e| &mut e.packed)
+    }
+
     fn set(&mut self, address: A, packed: Packed) -> Option<Packed> {
         let length = packed.length();
         let hash = self.hasher.hash_one((address, length));
@@ -157,6 +163,18 @@ impl Mirror {
             IpNet::V6(net) => self.v6.set(words(net.network()), packed),
         };
         before.map(|packed| (packed.slot(), packed.state()))
+    }
+
+    /// Gives the entry the state that `to` answers, if there is one; what it was. One look at the table, which for a full one is
+    /// most of the work.
+    pub(crate) fn update(&mut self, prefix: IpNet, to: impl FnOnce(State) -> State) -> Option<(Slot, State)> {
+        let packed = match prefix {
+            IpNet::V4(net) => self.v4.get_mut(net.network().to_bits(), net.prefix_len()),
+            IpNet::V6(net) => self.v6.get_mut(words(net.network()), net.prefix_len()),
+        }?;
+        let (slot, state) = (packed.slot(), packed.state());
+        *packed = Packed::new(slot, packed.length(), to(state));
+        Some((slot, state))
     }
 
     pub(crate) fn remove(&mut self, prefix: IpNet) -> Option<(Slot, State)> {

@@ -185,7 +185,12 @@ impl Sync {
 
     fn on_delta(&mut self, now: Instant, delta: FibDelta) {
         let mut objects = Vec::with_capacity(delta.next_hops.len());
-        let mut routes = Vec::with_capacity(delta.routes.len());
+        // Looked up one right after the other, they wait for memory together; below, a cache has them.
+        let mirror = &self.mirror;
+        let standing =
+            |route: &&FibRoute| matches!(mirror.get(route.prefix), Some((_, State::Installed | State::Held)));
+        let standing = delta.routes.iter().filter(standing).count();
+        let mut routes = Vec::with_capacity(delta.routes.len() - standing);
         let mut gone = delta.unused;
         for op in delta.next_hops {
             match op.forwarding {

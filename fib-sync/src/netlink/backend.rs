@@ -216,17 +216,21 @@ fn order(writes: &mut [Write<'_>]) {
     if writes.len() < ORDER_ROUTES {
         return;
     }
-    writes.sort_unstable_by_key(|write| match write.prefix {
+    let key = |write: &Write<'_>| match write.prefix {
         IpNet::V4(net) => {
             let bits = net.network().to_bits();
             let mixed = backlog::mixed(net);
             let removal = write.target == Target::Remove;
             let rank = if removal || backlog::is_early(mixed) { u64::from(mixed) } else { 1 << 32 | u64::from(bits) };
             // Removals first: they make room.
-            (!removal, rank, write.prefix)
+            u128::from(!removal) << 64 | u128::from(rank << 8 | u64::from(net.prefix_len()))
         }
-        IpNet::V6(_) => (false, 0, write.prefix),
-    });
+        // The length needs no place: at equal addresses, the order of writing does.
+        IpNet::V6(net) => net.network().to_bits(),
+    };
+    if !writes.is_sorted_by_key(key) {
+        writes.sort_by_cached_key(key);
+    }
 }
 
 /// Sends `writes`; answers with the refused ones by index.
@@ -271,8 +275,11 @@ impl FibBackend for KernelBackend {
         if self.support == Support::Objects {
             let changed = groups.len();
             let mut seen = HashSet::new();
+            let mut last = None;
             for route in routes {
                 if let Some(slot) = route.next_hop
+                    // Routes on one object come one after the other more often than not.
+                    && last.replace((slot, side(route.prefix))) != Some((slot, side(route.prefix)))
                     && matches!(self.objects.wanted(slot), Some(Forwarding::Legs(_)))
                     && !self.objects.has_group(slot, side(route.prefix))
                     && seen.insert((slot, side(route.prefix)))
@@ -346,18 +353,29 @@ impl KernelBackend {
             })
             .collect();
         let mut writes: [Vec<Write<'_>>; 2] = [Vec::new(), Vec::new()];
+        let mut last: Option<(NextHopId, Side, Target<'_>)> = None;
+        let mut not_local = Vec::new();
         for route in routes {
             if !skip.is_empty() && skip.contains(&route.prefix) {
                 continue;
             }
-            let target = match route.next_hop {
-                None => Ok(Target::Remove),
-                Some(slot) => target(&self.objects, self.support, slot, route.prefix),
+            let side = side(route.prefix);
+            let target = match (route.next_hop, last) {
+                (None, _) => Ok(Target::Remove),
+                (Some(slot), Some((same, of, target))) if (slot, side) == (same, of) => Ok(target),
+                (Some(slot), _) => target(&self.objects, self.support, slot, route.prefix),
             };
+            if let (Some(slot), Ok(target)) = (route.next_hop, &target) {
+                last = Some((slot, side, *target));
+                // Only what is local is wanted and yet not written.
+                if *target == Target::Remove && !is_local(&self.local, route.prefix) {
+                    not_local.push(Refusal::Route(route.prefix, FibFault::NotLocal));
+                }
+            }
             match target {
                 Ok(target) => {
                     let write = Write { prefix: route.prefix, target, slot: route.next_hop };
-                    writes[side(route.prefix) as usize].push(write);
+                    writes[side as usize].push(write);
                 }
                 Err(fault) => refused.push(Refusal::Route(route.prefix, fault)),
             }
@@ -394,14 +412,7 @@ impl KernelBackend {
                 }
             }
         }
-        for route in routes {
-            if let Some(slot) = route.next_hop
-                && self.objects.wanted(slot) == Some(&Forwarding::Local)
-                && !is_local(&self.local, route.prefix)
-            {
-                refused.push(Refusal::Route(route.prefix, FibFault::NotLocal));
-            }
-        }
+        refused.append(&mut not_local);
         for (slot, side) in doubtful {
             self.objects.doubt(slot, side);
         }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::backend::{KernelBackend, lost, side};
 use super::decode::{self, NextHop};
 use super::encode::{self, AF_INET, AF_INET6, RTM_NEWNEXTHOP, RTM_NEWROUTE};
+use super::objects::Side;
 use super::socket::Socket;
 use super::{KernelConfig, Support};
 use crate::backend::{BackendError, Installed};
@@ -24,6 +25,8 @@ impl KernelBackend {
             self.objects.load(ours);
         }
         let Self { config, support, sockets, objects, .. } = self;
+        // Routes on one object come one after the other more often than not, and what it means takes a while to say.
+        let mut last: Option<((NextHopId, Side), Forwarding)> = None;
         for family in [AF_INET, AF_INET6] {
             routes(&mut sockets[0], family, config.table, config.protocol, &mut |route| {
                 if route.metric != config.metric || route.tos != 0 {
@@ -31,9 +34,15 @@ impl KernelBackend {
                 }
                 let side = side(route.prefix);
                 let object = route.next_hop.and_then(|id| objects.slot_of(id)).filter(|(_, of)| *of == side);
-                let meaning = object.and_then(|(slot, _)| objects.meaning(slot, side));
-                let (forwarding, next_hop) = match (meaning, object) {
-                    (Some(meaning), Some((slot, _))) if *support == Support::Objects => (meaning, Some(slot)),
+                if let Some((slot, side)) = object
+                    && last.as_ref().is_none_or(|(of, _)| *of != (slot, side))
+                {
+                    last = objects.meaning(slot, side).map(|meaning| ((slot, side), meaning));
+                }
+                let (forwarding, next_hop) = match (object, &last) {
+                    (Some(object), Some((of, meaning))) if object == *of && *support == Support::Objects => {
+                        (meaning.clone(), Some(object.0))
+                    }
                     _ => (plain(&route, *support), None),
                 };
                 each(Installed { prefix: route.prefix, forwarding, next_hop });

@@ -97,11 +97,11 @@ pub(crate) fn family_of(addr: &IpAddr) -> u8 {
 
 pub(crate) fn begin(buf: &mut Vec<u8>, kind: u16, flags: u16, seq: u32) -> usize {
     let start = buf.len();
-    buf.extend_from_slice(&0u32.to_ne_bytes());
-    buf.extend_from_slice(&kind.to_ne_bytes());
-    buf.extend_from_slice(&flags.to_ne_bytes());
-    buf.extend_from_slice(&seq.to_ne_bytes());
-    buf.extend_from_slice(&0u32.to_ne_bytes());
+    let mut header = [0; HEADER];
+    header[4..6].copy_from_slice(&kind.to_ne_bytes());
+    header[6..8].copy_from_slice(&flags.to_ne_bytes());
+    header[8..12].copy_from_slice(&seq.to_ne_bytes());
+    buf.extend_from_slice(&header);
     start
 }
 
@@ -111,10 +111,14 @@ pub(crate) fn end(buf: &mut [u8], start: usize) {
 }
 
 pub(crate) fn attribute(buf: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    buf.extend_from_slice(&((value.len() + 4) as u16).to_ne_bytes());
-    buf.extend_from_slice(&kind.to_ne_bytes());
+    let [l0, l1] = ((value.len() + 4) as u16).to_ne_bytes();
+    let [k0, k1] = kind.to_ne_bytes();
+    buf.extend_from_slice(&[l0, l1, k0, k1]);
     buf.extend_from_slice(value);
-    buf.resize(buf.len().next_multiple_of(4), 0);
+    let odd = value.len() % 4;
+    if odd != 0 {
+        buf.extend_from_slice(&[0; 3][..4 - odd]);
+    }
 }
 
 pub(crate) fn attribute_addr(buf: &mut Vec<u8>, kind: u16, addr: IpAddr) {

@@ -7,9 +7,13 @@ use hashbrown::HashSet;
 use ipnet::IpNet;
 use rib::{FibRoute, Forwarding, NextHopId};
 
+use super::write::Marked;
 use super::{Difference, Phase, SLICE_ROUTES, Sync};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Installed};
 use crate::mirror::State;
+
+/// Routes found that are compared together.
+const COMPARED_TOGETHER: usize = 256;
 
 impl Sync {
     /// Reads the data plane: equal routes are as told, other wanted ones are queued to be written; what the RIB has not named
@@ -24,23 +28,36 @@ impl Sync {
         self.slots.clear_lost();
         let Self { backend, mirror, slots, retry, recovered, walking, .. } = self;
         let mut extra = Vec::new();
-        let answer = backend.dump(&mut |installed| {
-            let prefix = installed.prefix.trunc();
-            match mirror.get(prefix) {
-                None if *walking => {
-                    let slot = slots.hold(installed);
-                    mirror.set(prefix, slot, State::Held);
-                }
-                None => extra.push(prefix),
-                Some((slot, State::Pending | State::Failed)) if slots.matches(slot, &installed) => {
-                    mirror.set(prefix, slot, State::Installed);
-                    if retry.settled(prefix) {
-                        recovered.push(prefix);
+        let mut compare = |found: &mut Vec<Installed>| {
+            // Looked up one right after the other, they wait for memory together.
+            let known: Vec<_> = found.iter().map(|installed| mirror.get(installed.prefix)).collect();
+            for (installed, known) in found.drain(..).zip(known) {
+                let prefix = installed.prefix;
+                match known {
+                    None if *walking => {
+                        let slot = slots.hold(installed);
+                        mirror.set(prefix, slot, State::Held);
                     }
+                    None => extra.push(prefix),
+                    Some((slot, State::Pending | State::Failed)) if slots.matches(slot, &installed) => {
+                        mirror.set(prefix, slot, State::Installed);
+                        if retry.settled(prefix) {
+                            recovered.push(prefix);
+                        }
+                    }
+                    Some(_) => {}
                 }
-                Some(_) => {}
+            }
+        };
+        let mut found = Vec::with_capacity(COMPARED_TOGETHER);
+        let answer = backend.dump(&mut |mut installed| {
+            installed.prefix = installed.prefix.trunc();
+            found.push(installed);
+            if found.len() == COMPARED_TOGETHER {
+                compare(&mut found);
             }
         });
+        compare(&mut found);
         if let Err(error) = answer {
             self.lost(now, error);
             return;
@@ -71,10 +88,14 @@ impl Sync {
         if !self.repairs.is_empty() {
             let slice = self.repairs.take(SLICE_ROUTES);
             // Those that a delta has written meanwhile are done.
-            let mirror = &self.mirror;
-            let still = |prefix: &IpNet| matches!(mirror.get(*prefix), Some((_, State::Pending)));
-            let slice: Vec<IpNet> = slice.into_iter().filter(still).collect();
-            self.write_wanted(now, &slice);
+            let mirror = &mut self.mirror;
+            let installed = |state| if state == State::Pending { State::Installed } else { state };
+            let still = |prefix: IpNet| match mirror.update(prefix, installed) {
+                Some((slot, State::Pending)) => Some((prefix, Some(slot))),
+                _ => None,
+            };
+            let slice: Vec<_> = slice.into_iter().filter_map(still).collect();
+            self.write_on(now, &slice, Marked::Installed);
             if self.repairs.is_empty() && !self.is_away() {
                 let unused = self.release_gone();
                 self.write(now, &[], &[], &unused);

@@ -12,10 +12,32 @@ use crate::backend::{BackendError, Refusal};
 use crate::mirror::{Slot, State};
 use crate::retry::delay;
 
+/// Whether the mirror shows the routes of a batch as installed before the data plane has answered. What is refused, or lost, is
+/// corrected; for the rest a second look at a table that no cache holds is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Marked {
+    /// It does.
+    Installed,
+    /// It does not.
+    Not,
+}
+
 impl Sync {
     /// Writes one batch and takes in the answers. While the data plane is away nothing is written: the mirror holds what is
     /// wanted, and the next dump shows what differs.
     pub(super) fn write(&mut self, now: Instant, objects: &[NextHopOp], routes: &[FibRoute], unused: &[NextHopId]) {
+        self.write_as(now, objects, routes, unused, Marked::Not);
+    }
+
+    /// As [`Self::write`], of routes that the mirror may show as installed already.
+    pub(super) fn write_as(
+        &mut self,
+        now: Instant,
+        objects: &[NextHopOp],
+        routes: &[FibRoute],
+        unused: &[NextHopId],
+        marked: Marked,
+    ) {
         if objects.is_empty() && routes.is_empty() && unused.is_empty() {
             return;
         }
@@ -52,7 +74,7 @@ impl Sync {
         }
         for route in routes {
             if faulty.is_empty() || !faulty.contains(&route.prefix) {
-                self.accept(route.prefix);
+                self.accept(route.prefix, marked);
             }
         }
         for operation in objects {
@@ -63,13 +85,13 @@ impl Sync {
     }
 
     fn set_state(&mut self, prefix: IpNet, state: State) {
-        if let Some((slot, _)) = self.mirror.get(prefix) {
-            self.mirror.set(prefix, slot, state);
-        }
+        self.mirror.update(prefix, |_| state);
     }
 
-    fn accept(&mut self, prefix: IpNet) {
-        self.set_state(prefix, State::Installed);
+    fn accept(&mut self, prefix: IpNet, marked: Marked) {
+        if marked == Marked::Not {
+            self.set_state(prefix, State::Installed);
+        }
         if self.retry.settled(prefix) {
             self.recovered.push(prefix);
         }
@@ -135,23 +157,32 @@ impl Sync {
 
     /// Writes `prefixes` as the RIB wants them now, with their objects; removes those it does not want.
     pub(super) fn write_wanted(&mut self, now: Instant, prefixes: &[IpNet]) {
+        let mirror = &self.mirror;
+        let wanted = |prefix: &IpNet| match mirror.get(*prefix) {
+            Some((_, State::Held)) => None,
+            Some((slot, _)) => Some((*prefix, Some(slot))),
+            None => Some((*prefix, None)),
+        };
+        let wanted: Vec<_> = prefixes.iter().filter_map(wanted).collect();
+        self.write_on(now, &wanted, Marked::Not);
+    }
+
+    /// Writes prefixes onto slots, with what the slots mean; removes those without.
+    pub(super) fn write_on(&mut self, now: Instant, wanted: &[(IpNet, Option<Slot>)], marked: Marked) {
         let mut slots: HashSet<Slot, FixedState> = HashSet::default();
+        let mut last = None;
         let mut objects = Vec::new();
-        let mut routes = Vec::with_capacity(prefixes.len());
-        for prefix in prefixes {
-            let next_hop = match self.mirror.get(*prefix) {
-                Some((_, State::Held)) => continue,
-                Some((slot, _)) => {
-                    if slots.insert(slot) {
-                        objects.push(self.slots.operation(slot));
-                    }
-                    Some(NextHopId(slot.0))
-                }
-                None => None,
-            };
-            routes.push(FibRoute { prefix: *prefix, next_hop });
+        let mut routes = Vec::with_capacity(wanted.len());
+        for (prefix, slot) in wanted {
+            if let Some(slot) = *slot
+                && last.replace(slot) != Some(slot)
+                && slots.insert(slot)
+            {
+                objects.push(self.slots.operation(slot));
+            }
+            routes.push(FibRoute { prefix: *prefix, next_hop: slot.map(|slot| NextHopId(slot.0)) });
         }
-        self.write(now, &objects, &routes, &[]);
+        self.write_as(now, &objects, &routes, &[], marked);
     }
 
     /// The data plane cannot be reached: nothing is known of it until it has been read.
