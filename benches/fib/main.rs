@@ -89,6 +89,7 @@ struct Round {
     floor: f64,
     floor_random: f64,
     floor_dump: f64,
+    floor_failover: f64,
     loaded: f64,
     streamed: f64,
     restarted: f64,
@@ -105,6 +106,7 @@ impl Round {
             floor: self.floor.min(other.floor),
             floor_random: self.floor_random.min(other.floor_random),
             floor_dump: self.floor_dump.min(other.floor_dump),
+            floor_failover: self.floor_failover.min(other.floor_failover),
             loaded: self.loaded.min(other.loaded),
             streamed: self.streamed.min(other.streamed),
             restarted: self.restarted.min(other.restarted),
@@ -131,8 +133,25 @@ fn floor_of(set: &Set, in_order: bool) -> (f64, f64) {
     })
 }
 
+/// The kernel's own time for a changed next hop under all IPv6 routes: the leg that they hang on, written anew with another
+/// gateway by one message.
+fn flood_leg(link: u32) -> f64 {
+    let shown = Command::new("ip").args(["nexthop", "show"]).output().expect("iproute2");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let leg = shown
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|words| words.get(3).is_some_and(|via| via.starts_with("fd00::")));
+    let words = leg.unwrap_or_else(|| panic!("a leg of IPv6 in {shown}"));
+    let number: u32 = words[1].parse().expect("its number");
+    let back = words[3].parse().expect("its gateway");
+    let other = "fd00::77".parse().expect("an address");
+    let took = (0..10).map(|turn| flood::object(number, if turn % 2 == 0 { other } else { back }, link));
+    took.min().expect("ten turns").as_secs_f64()
+}
+
 /// From a loaded RIB; then a next hop fails under all routes, again and again; then a new process over the unchanged table.
-fn loaded_of(set: &Set) -> (f64, [f64; 2], f64, f64) {
+fn loaded_of(set: &Set) -> (f64, [f64; 2], f64, f64, f64) {
     in_namespace(|link| {
         let full = full_rib(link, &set.all, 1);
         let begin = now();
@@ -160,7 +179,9 @@ fn loaded_of(set: &Set) -> (f64, [f64; 2], f64, f64) {
         let counters = node.view().counters;
         assert_eq!((counters.adopted as usize, counters.routes), (set.all.len() + 2, 0), "nothing is written again");
         node.leave();
-        (took, failover, restarted, octets)
+        // Last, for the leg is not ours any more after it.
+        let floor_failover = flood_leg(link);
+        (took, failover, floor_failover, restarted, octets)
     })
 }
 
@@ -212,12 +233,24 @@ fn own_share_of(set: &Set) -> f64 {
 fn round(set: &Set, options: &Options) -> Round {
     let (floor, floor_dump) = floor_of(set, true);
     let (floor_random, _) = floor_of(set, false);
-    let (loaded, failover, restarted, octets) = loaded_of(set);
+    let (loaded, failover, floor_failover, restarted, octets) = loaded_of(set);
     let streamed = streamed_of(set);
     let own_share = own_share_of(set);
     let bird = if options.bird { in_namespace(|_| bird::load(&set.v4, &set.v6)) } else { None };
     let bird = bird.map_or(f64::NAN, |took| took.as_secs_f64());
-    Round { floor, floor_random, floor_dump, loaded, streamed, restarted, failover, own_share, octets, bird }
+    Round {
+        floor,
+        floor_random,
+        floor_dump,
+        floor_failover,
+        loaded,
+        streamed,
+        restarted,
+        failover,
+        own_share,
+        octets,
+        bird,
+    }
 }
 
 /// Prints a line; true if its bound is kept.
@@ -259,6 +292,7 @@ fn main() -> ExitCode {
     println!("{:<58} {:>12}", "floor: flood in the kernel's order", seconds(best.floor));
     println!("{:<58} {:>12}", "floor: flood in random order", seconds(best.floor_random));
     println!("{:<58} {:>12}", "floor: dump", seconds(best.floor_dump));
+    println!("{:<58} {:>12}", "floor: one object written under all IPv6 routes", millis(best.floor_failover));
     println!("{:<58} {:>12}", "BIRD, static routes to the kernel", seconds(best.bird));
     println!("\n{:<58} {:>12} {:>9} {:>7} {:>9}", "", "ours", "ratio", "must", "moonshot");
     let loaded = best.loaded / best.floor;
@@ -276,11 +310,12 @@ fn main() -> ExitCode {
             1.0,
         ),
         line(
-            "one next hop fails under all IPv6 routes, ms",
+            // 25 ms where the kernel takes 17.
+            "one next hop fails under all IPv6 routes, to the floor",
             &millis(best.failover[1]),
-            best.failover[1] * 1e3,
-            25.0,
-            25.0,
+            best.failover[1] / best.floor_failover,
+            1.5,
+            1.5,
         ),
         line("processor of ours, to the kernel's", "", best.own_share, 0.15, 0.15),
         line("octets a route in the machine", "", best.octets, 40.0, 40.0),

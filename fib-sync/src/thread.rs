@@ -23,10 +23,10 @@ use crate::sync::{Difference, Input, Latency, Outbox, Sync, View};
 /// Deltas that may wait for the data plane at any time.
 pub const DELTAS: usize = 4;
 /// More may wait while they hold fewer routes than this many times the last batch: a load grows into large batches, and a data
-/// plane that stalls leaves the rest in the RIB.
+/// plane that stalls leaves the rest in the RIB. While the data plane is still being read, the bound below is the only one.
 const GROWTH: usize = 4;
-/// But never more routes than these: about a fifth of a second of the kernel's time, and 4 MB.
-const ROUTES_MOST: usize = 131_072;
+/// But never more routes than these: under half a second of the kernel's time, and 8 MB.
+const ROUTES_MOST: usize = 262_144;
 
 /// What happens to our routes at a clean stop. A crash always keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +50,15 @@ struct Lanes {
     deltas: VecDeque<(Instant, FibDelta)>,
     /// Routes in them.
     routes: usize,
-    /// Routes of the last batch.
-    last: usize,
+    /// Routes of the last batch, once there was one.
+    last: Option<usize>,
     closed: bool,
 }
 
 impl Lanes {
     fn is_full(&self) -> bool {
-        self.deltas.len() >= DELTAS && self.routes >= (self.last * GROWTH).min(ROUTES_MOST)
+        let most = self.last.map_or(ROUTES_MOST, |last| (last * GROWTH).min(ROUTES_MOST));
+        self.deltas.len() >= DELTAS && self.routes >= most
     }
 
     /// Everything that waits and may be written at once, and since when it waits.
@@ -68,8 +69,8 @@ impl Lanes {
             fold::join(&mut batch, next);
             joined = true;
         }
-        self.last = batch.routes.len();
-        self.routes -= self.last;
+        self.routes -= batch.routes.len();
+        self.last = Some(batch.routes.len());
         if joined {
             fold::settle(&mut batch);
         }

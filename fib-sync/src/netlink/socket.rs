@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::decode::{self, Message};
@@ -10,6 +11,10 @@ use super::decode::{self, Message};
 const BUFFER_OCTETS: i32 = 16 << 20;
 /// A dump's parts are as long as the reader's buffer allows, up to 32 KiB each and several of them per read.
 const READ_OCTETS: usize = 256 * 1024;
+/// A dump that is not at its end after so many reads is long.
+const LONG_DUMP_READS: usize = 8;
+/// Parts of a long dump that may wait to be looked at.
+const READ_AHEAD: usize = 16;
 /// The kernel answers before a send returns; this only guards against a kernel that never does.
 const ANSWER_SECS: i64 = 30;
 
@@ -141,18 +146,7 @@ impl Socket {
     }
 
     fn receive(&mut self, flags: i32) -> io::Result<usize> {
-        loop {
-            let (at, room) = (self.buf.as_mut_ptr(), self.buf.len());
-            // SAFETY: pointer and length describe our buffer, borrowed mutably.
-            let got = unsafe { libc::recv(self.fd.as_raw_fd(), at.cast(), room, flags) };
-            if let Ok(got) = usize::try_from(got) {
-                return Ok(got);
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
+        receive(self.fd.as_raw_fd(), &mut self.buf, flags)
     }
 
     /// Sends `count` messages numbered from `first`, the last of which asks for an answer, and gives each error with the
@@ -217,22 +211,46 @@ impl Socket {
         encode(&mut request, seq);
         self.send(&request)?;
         let mut interrupted = false;
-        loop {
+        for _ in 0..LONG_DUMP_READS {
             let got = self.receive(0)?;
-            for message in decode::messages(&self.buf[..got]) {
-                if message.seq != seq {
-                    continue;
-                }
-                interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
-                match message.kind {
-                    NLMSG_DONE | NLMSG_ERROR => match errno_of(&message) {
-                        0 => return Ok(interrupted),
-                        errno => return Err(io::Error::from_raw_os_error(errno)),
-                    },
-                    _ => each(&message),
-                }
+            if take_part(&self.buf[..got], seq, &mut interrupted, each)? {
+                return Ok(interrupted);
             }
         }
+        self.read_beside(seq, &mut |part| take_part(part, seq, &mut interrupted, each))?;
+        Ok(interrupted)
+    }
+
+    /// Reads the rest of a dump on a thread of its own, so that the kernel writes the next part while `take` reads this one; for a
+    /// full table each takes half of the time.
+    fn read_beside(&self, seq: u32, take: &mut dyn FnMut(&[u8]) -> io::Result<bool>) -> io::Result<()> {
+        let fd = self.fd.as_raw_fd();
+        let (parts, received) = mpsc::sync_channel::<io::Result<(Vec<u8>, usize)>>(READ_AHEAD);
+        let (used, again) = mpsc::channel::<Vec<u8>>();
+        let read = move || {
+            loop {
+                let mut part = again.try_recv().unwrap_or_else(|_| vec![0; READ_OCTETS]);
+                let got = receive(fd, &mut part, 0);
+                let end = got.as_ref().map_or(true, |got| decode::messages(&part[..*got]).any(|one| ends(&one, seq)));
+                if parts.send(got.map(|got| (part, got))).is_err() || end {
+                    break;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            std::thread::Builder::new().name("fib-dump".to_owned()).spawn_scoped(scope, read)?;
+            let mut answer = Ok(());
+            // To the end whatever `take` says: what is left in the socket would be taken for the answer to the next question.
+            for part in received {
+                let (part, got) = part?;
+                if answer.is_ok() {
+                    answer = take(&part[..got]).map(drop);
+                }
+                // The reader may have ended.
+                let _ = used.send(part);
+            }
+            answer
+        })
     }
 
     /// Sends one request that `encode` writes and gives its single answer to `each`.
@@ -288,6 +306,41 @@ pub(super) fn wait_readable(first: RawFd, second: RawFd, most: Option<Duration>)
             return Err(error);
         }
     }
+}
+
+fn receive(fd: RawFd, buf: &mut [u8], flags: i32) -> io::Result<usize> {
+    loop {
+        // SAFETY: pointer and length describe the buffer, borrowed mutably.
+        let got = unsafe { libc::recv(fd, buf.as_mut_ptr().cast(), buf.len(), flags) };
+        if let Ok(got) = usize::try_from(got) {
+            return Ok(got);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The last message of a dump.
+fn ends(message: &Message<'_>, seq: u32) -> bool {
+    message.seq == seq && matches!(message.kind, NLMSG_DONE | NLMSG_ERROR)
+}
+
+/// Gives the messages in one part of a dump to `each`; true at its end.
+fn take_part(octets: &[u8], seq: u32, interrupted: &mut bool, each: &mut dyn FnMut(&Message<'_>)) -> io::Result<bool> {
+    for message in decode::messages(octets).filter(|message| message.seq == seq) {
+        *interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+        if !ends(&message, seq) {
+            each(&message);
+            continue;
+        }
+        return match errno_of(&message) {
+            0 => Ok(true),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        };
+    }
+    Ok(false)
 }
 
 fn errno_of(message: &Message<'_>) -> i32 {
