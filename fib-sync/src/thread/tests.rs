@@ -29,7 +29,12 @@ fn a_full_lane_hands_the_delta_back_and_a_slow_reader_of_progress_holds_the_plan
     let backend =
         spawn(Box::new(MemoryBackend::new(plane.clone())), BackendId(0), move |progress| tell.send(progress).unwrap())
             .unwrap();
-    let mut offered = 0;
+    // Before its first batch a plane is being read, and takes a load in.
+    backend.offer(delta(0)).unwrap();
+    while plane.routes().is_empty() {
+        std::thread::yield_now();
+    }
+    let mut offered = 1;
     let returned = loop {
         match backend.offer(delta(offered)) {
             Ok(()) => offered += 1,
