@@ -198,18 +198,11 @@ fn last_words_reach_the_operator_at_the_other_end() {
         "FRR's session again",
         || if frr.is_established("10.99.3.1") { Ok(()) } else { Err("not yet".to_owned()) },
     );
-    // Ours to them.
-    for neighbor in ["10.99.2.2", "10.99.3.2"] {
-        let _ = anyhop.ask(&["neighbor", "disable", neighbor, "--message", "Grüße: back at 06:00"]);
-    }
+    // Ours to them. FRR keeps the text in its log only.
+    let _ = anyhop.ask(&["neighbor", "disable", "10.99.2.2", "--message", "Grüße: back at 06:00"]);
     wait_for("BIRD to show it", || {
         let said = bird.protocol("p2");
         if said.contains("Grüße: back at 06:00") { Ok(()) } else { Err(said) }
-    });
-    // FRR shows what befell it, and the text in its log only.
-    wait_for("FRR to show it", || {
-        let said = frr.ask("show bgp neighbors 10.99.3.1");
-        if said.contains("Cease/Administrative Shutdown") { Ok(()) } else { Err(said) }
     });
 }
 
