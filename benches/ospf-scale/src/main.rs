@@ -37,7 +37,7 @@ fn main() {
     match mode.as_str() {
         "floor" => floor(&a),
         "run" => run(&a),
-        _ => eprintln!("usage: ospf-scale run --dut anyhop|bird --bin PROGRAM --routers N --ext E [--seed S] [--rounds R] | floor --routers N"),
+        _ => eprintln!("usage: ospf-scale run --dut anyhop|bird|frr --bin PROGRAM --routers N --ext E [--seed S] [--rounds R] | floor --routers N"),
     }
 }
 
@@ -54,7 +54,7 @@ fn floor(a: &Args) {
         })
         .collect();
     t.sort_by(f64::total_cmp);
-    println!("{{\"dut\":\"{name}\",\"routers\":{n},\"edges\":{},\"dijkstra_ms_median\":{:.3},\"dijkstra_ms_min\":{:.3}}}", g.edges(), t[15], t[0]);
+    println!("{{\"dut\":\"floor\",\"routers\":{n},\"edges\":{},\"dijkstra_ms_median\":{:.3},\"dijkstra_ms_min\":{:.3}}}", g.edges(), t[15], t[0]);
 }
 
 #[derive(PartialEq, PartialOrd, Clone, Copy, Debug)]
@@ -299,8 +299,10 @@ fn run(a: &Args) {
         ext,
     };
     let name = a.get("dut", "anyhop".to_string());
-    let dut = dut::Dut::start(&name, &a.get("bin", name.clone()));
-    let pids = [dut.pid()];
+    let at = if name == "frr" { "/usr/lib/frr".to_string() } else { name.clone() };
+    let dut = dut::Dut::start(&name, &a.get("bin", at));
+    let pids = dut.pids();
+    assert!(!pids.is_empty(), "the daemon did not start: {}", dut.log());
     let idle = sys::usage(&pids).1;
     let mut routes = Routes::new(&dut.netns[0]);
     let fd = sys::in_ns(&dut.netns[1], || sys::ospf_socket("x0", own));
