@@ -354,6 +354,7 @@ fn run(a: &Args) {
         }
     }
     let ok = installed > 0.0;
+    let first = routes.first;
     let quiet = |s: &mut Speaker, r: &mut Routes, turn: &mut dyn FnMut(&mut Speaker, &mut Routes, i32), secs: f64| {
         let end = now() + secs;
         while now() < end {
@@ -402,8 +403,9 @@ fn run(a: &Args) {
     let t0 = s.t.get("first_dd").copied().unwrap_or(start);
     let rel = |k: &str| s.t.get(k).map(|t| (t - t0) * 1e3).unwrap_or(-1.0);
     println!(
-        "{{\"dut\":\"{name}\",\"routers\":{n},\"ext\":{ext},\"ok\":{ok},\"have\":{},\"want\":{want},\"exchange_ms\":{:.1},\"last_lsr_ms\":{:.1},\"installed_ms\":{:.1},\"cpu_up_ms\":{:.0},\"rss_kb\":{},\"rss_over_idle_kb\":{},\"peak_kb\":{},\"idle_cpu_pct\":{:.2},\"lsr\":{},\"served\":{},\"acks\":{},\"restarts\":{},\"flaps\":[{}]}}",
+        "{{\"dut\":\"{name}\",\"routers\":{n},\"ext\":{ext},\"ok\":{ok},\"have\":{},\"want\":{want},\"exchange_ms\":{:.1},\"last_lsr_ms\":{:.1},\"first_route_ms\":{:.1},\"installed_ms\":{:.1},\"cpu_up_ms\":{:.0},\"rss_kb\":{},\"rss_over_idle_kb\":{},\"peak_kb\":{},\"idle_cpu_pct\":{:.2},\"lsr\":{},\"served\":{},\"acks\":{},\"restarts\":{},\"flaps\":[{}]}}",
         routes.set.len(), rel("exchange_done"), rel("last_lsr"),
+        if first > 0.0 { (first - t0) * 1e3 } else { -1.0 },
         if ok { (installed - t0) * 1e3 } else { -1.0 },
         c1.0 - c0.0, c1.1, c1.1.saturating_sub(idle), c2.2, idle_cpu, s.lsrs, s.served, s.acks, s.restarts, rows.join(","));
 }

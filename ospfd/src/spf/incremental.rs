@@ -19,7 +19,8 @@ const SUSPECT: u8 = 2;
 const STEPS: u8 = 4;
 /// How it was is noted.
 const NOTED: u8 = 8;
-/// One of so many vertices may change before the whole tree is calculated instead.
+/// One of so many vertices may be looked at before the whole tree is calculated instead. A look costs here some five times what
+/// it costs there, so that a part never takes longer than the whole, and one that was given up not much longer.
 const PART: usize = 16;
 /// So many may always.
 const PART_MIN: usize = 64;
@@ -33,6 +34,8 @@ pub(super) struct Scratch {
     marks: Vec<u8>,
     marked: Vec<u32>,
     lost: Vec<u32>,
+    /// Looks at vertices that may still be taken.
+    left: usize,
     /// Vertices with cost and first steps as they were.
     noted: Vec<(u32, u32, HopsId)>,
 }
@@ -62,6 +65,13 @@ impl Scratch {
         self.marks.get(vertex as usize).is_some_and(|marks| marks & bit != 0)
     }
 
+    /// Takes a look at a vertex; false if there were too many.
+    fn look(&mut self) -> bool {
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+
     fn clear(&mut self) {
         for vertex in self.marked.drain(..) {
             if let Some(marks) = self.marks.get_mut(vertex as usize) {
@@ -85,14 +95,15 @@ impl Graph {
     ) -> bool {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.marks.resize(self.len(), 0);
-        let limit = (self.len() / PART).max(PART_MIN);
-        let done = self.find_lost(changes, limit, &mut scratch) && self.settle_lost(changes, limit, &mut scratch);
+        scratch.left = (self.len() / PART).max(PART_MIN);
+        let mut done = self.find_lost(changes, &mut scratch) && self.settle_lost(changes, &mut scratch);
         if done {
             if direct {
                 self.suspect_neighbors(&mut scratch);
             }
-            self.pass_steps_on(around, sets, &mut scratch);
-        } else {
+            done = self.pass_steps_on(around, sets, &mut scratch);
+        }
+        if !done {
             for (vertex, dist, hops) in &scratch.noted {
                 self.put(*vertex, *dist, *hops);
             }
@@ -149,7 +160,7 @@ impl Graph {
         row.any(|edge| !scratch.is(edge.to, LOST) && self.coming(vertex, edge) <= cost)
     }
 
-    fn find_lost(&mut self, changes: &[Change], limit: usize, scratch: &mut Scratch) -> bool {
+    fn find_lost(&mut self, changes: &[Change], scratch: &mut Scratch) -> bool {
         for change in changes.iter().filter(|change| change.to != ROOT) {
             scratch.mark(change.to, STEPS);
             let from = self.cost(change.from);
@@ -164,14 +175,14 @@ impl Graph {
         }
         while let Some(Reverse(next)) = scratch.heap.pop() {
             let (cost, vertex) = unkey(next);
+            if !scratch.look() {
+                return false;
+            }
             if self.supported(vertex, scratch) {
                 continue;
             }
             scratch.mark(vertex, LOST);
             scratch.lost.push(vertex);
-            if scratch.lost.len() > limit {
-                return false;
-            }
             for edge in self.rows.get(vertex) {
                 let there = cost.saturating_add(edge.cost);
                 // Shorter is an edge that is so from now on: it may have been the last of a shortest path before.
@@ -187,7 +198,7 @@ impl Graph {
         true
     }
 
-    fn settle_lost(&mut self, changes: &[Change], limit: usize, scratch: &mut Scratch) -> bool {
+    fn settle_lost(&mut self, changes: &[Change], scratch: &mut Scratch) -> bool {
         let lost = std::mem::take(&mut scratch.lost);
         for vertex in &lost {
             self.note(*vertex, scratch);
@@ -203,14 +214,12 @@ impl Graph {
             let there = self.cost(change.from).saturating_add(change.new);
             self.nearer(change.to, there, scratch);
         }
-        let mut count = 0;
         while let Some(Reverse(next)) = scratch.heap.pop() {
             let (cost, vertex) = unkey(next);
             if self.cost(vertex) != cost {
                 continue;
             }
-            count += 1;
-            if count > limit {
+            if !scratch.look() {
                 return false;
             }
             for at in 0..self.rows.get(vertex).len() {
@@ -243,7 +252,7 @@ impl Graph {
         }
     }
 
-    fn pass_steps_on(&mut self, around: &Around<'_>, sets: &mut HopSets, scratch: &mut Scratch) {
+    fn pass_steps_on(&mut self, around: &Around<'_>, sets: &mut HopSets, scratch: &mut Scratch) -> bool {
         let moved: Vec<u32> = scratch.noted.iter().map(|(vertex, ..)| *vertex).collect();
         for vertex in moved {
             scratch.mark(vertex, STEPS);
@@ -256,6 +265,9 @@ impl Graph {
         }
         while let Some(Reverse(next)) = scratch.heap.pop() {
             let (_, vertex) = unkey(next);
+            if !scratch.look() {
+                return false;
+            }
             let steps = self.steps_to(vertex, around, sets);
             let (cost, held) = self.at(vertex);
             let moved = scratch.is(vertex, NOTED);
@@ -275,6 +287,7 @@ impl Graph {
                 }
             }
         }
+        true
     }
 
     /// First steps to a vertex by all its shortest paths.
