@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::config::AreaKind;
 use crate::drops::Drop;
@@ -13,6 +14,7 @@ use crate::id::{InterfaceId, LsaKey, LsaType, SequenceNumber, Version};
 use crate::instance::{Instance, Timer};
 use crate::interface::{Interface, InterfaceState};
 use crate::lsa::{Lsa, LsaBody, LsaHeader, MAX_AGE};
+use crate::lsdb::bits::Bits;
 use crate::lsdb::{Home, Slot, compare};
 use crate::message::{Alarm, Event, Outbox, Output};
 use crate::neighbor::{NeighborState, Sent};
@@ -118,7 +120,7 @@ impl Instance {
             return;
         }
         match held.map_or(Ordering::Greater, |(_, held)| compare(&header, &held)) {
-            Ordering::Greater => self.take_newer(now, number, id, home, &lsa, out),
+            Ordering::Greater => self.take_newer(now, number, id, home, held.map(|(slot, _)| slot), &lsa, out),
             Ordering::Equal => {
                 let Some((slot, _)) = held else { return };
                 // §13 (6) is BadLSReq; what is held is never asked for, because an install takes it off every list.
@@ -164,14 +166,24 @@ impl Instance {
     }
 
     /// §13 (5): a newer instance.
-    fn take_newer(&mut self, now: Instant, number: u32, id: InterfaceId, home: Home, lsa: &Lsa, out: &mut Outbox) {
+    #[allow(clippy::too_many_arguments)] // one LSA, where it came from and what it replaces
+    fn take_newer(
+        &mut self,
+        now: Instant,
+        number: u32,
+        id: InterfaceId,
+        home: Home,
+        held: Option<Slot>,
+        lsa: &Lsa,
+        out: &mut Outbox,
+    ) {
         let key = lsa.header.key;
         let now_ms = self.db.ms(now);
         let own = self.is_own(home, lsa);
         let arrival_ms = i64::try_from(self.config.pacing.min_arrival.as_millis()).unwrap_or(i64::MAX);
-        let held = self.db.lookup(home, &key).map(|(slot, entry)| (slot, entry.installed_ms, entry.burst, entry.own));
+        let held = held.and_then(|slot| self.db.get(slot)).map(|entry| (entry.installed_ms, entry.burst, entry.own));
         // §13 (5a), loosened for senders that answer to a change at once; not for copies of what we said ourselves.
-        if let Some((_, installed_ms, burst, false)) = held
+        if let Some((installed_ms, burst, false)) = held
             && now_ms - installed_ms < arrival_ms
             && burst >= BURST_MAX
         {
@@ -252,10 +264,8 @@ impl Instance {
         giver: u32,
         out: &mut Outbox,
     ) -> Option<Slot> {
-        if let Some(slot) = self.db.find(home, &lsa.header.key) {
-            self.forget_owed(slot);
-        }
         let installed = self.db.install(now, home, lsa, own, giver);
+        self.no_longer_owed(&installed.owed, installed.length);
         self.stats.installed += 1;
         if installed.changed {
             self.routing_changed(home, installed.slot, lsa);
@@ -282,11 +292,15 @@ impl Instance {
     /// Nobody owes an acknowledgment of what is in `slot` any more, because it will be something else.
     fn forget_owed(&mut self, slot: Slot) {
         let Some(entry) = self.db.get_mut(slot) else { return };
-        let length = usize::from(entry.length);
+        let length = entry.length;
         let pending = std::mem::take(&mut entry.pending);
+        self.no_longer_owed(&pending, length);
+    }
+
+    fn no_longer_owed(&mut self, pending: &Bits, length: u16) {
         for number in pending.iter() {
             if let Some(neighbor) = self.neighbor_mut(number) {
-                neighbor.settle(length);
+                neighbor.settle(usize::from(length));
             }
         }
     }
@@ -298,13 +312,13 @@ impl Instance {
         let header = self.db.header(now, entry);
         let mut back = false;
         let mut loaded: Vec<u32> = Vec::new();
-        let ids: Vec<InterfaceId> = match home {
-            Home::Link(link) => vec![link],
+        let ids: SmallVec<[InterfaceId; 8]> = match home {
+            Home::Link(link) => SmallVec::from_iter([link]),
             Home::Area(_) | Home::As => self.interfaces.keys().copied().collect(),
         };
         for id in ids {
             let Some(interface) = self.interfaces.get(&id) else { continue };
-            let numbers = interface.neighbors.clone();
+            let numbers: SmallVec<[u32; 8]> = SmallVec::from_slice(&interface.neighbors);
             let state = interface.state;
             let mut owed = false;
             for number in numbers {

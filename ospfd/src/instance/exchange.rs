@@ -302,6 +302,11 @@ impl Instance {
         if !neighbor.requests.ready() {
             return;
         }
+        // Its next description, which is on its way, fills the packet.
+        let describes = neighbor.dd_received.is_some_and(|(_, more, ..)| more);
+        if state == NeighborState::Exchange && describes && neighbor.requests.waiting() < room {
+            return;
+        }
         for _ in 0..REQUEST_PACKETS {
             let keys = self.neighbor_mut(number).map(|neighbor| neighbor.requests.next(room)).unwrap_or_default();
             if keys.is_empty() {

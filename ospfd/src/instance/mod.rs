@@ -211,7 +211,7 @@ impl Instance {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let own = self.own.deadline().filter(|_| !self.stopping && !self.resuming());
-        let routing = self.routing.deadline().filter(|_| !self.stopping);
+        let routing = self.routing.deadline().filter(|_| !self.stopping && !self.awaits_neighbors());
         [self.timers.next(), self.db.deadline(), own, routing].into_iter().flatten().min()
     }
 

@@ -40,7 +40,9 @@ impl Bits {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().enumerate().flat_map(|(index, word)| {
+        // Most often there is none.
+        let held = if self.is_empty() { &[] } else { self.0.as_slice() };
+        held.iter().enumerate().flat_map(|(index, word)| {
             let base = u32::try_from(index * 64).unwrap_or(u32::MAX);
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| base + bit)
         })

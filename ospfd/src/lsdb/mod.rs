@@ -85,9 +85,12 @@ pub(crate) struct Lsdb {
 }
 
 /// What [`Lsdb::install`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Installed {
     pub(crate) slot: Slot,
+    /// Who had not acknowledged what was there before, and its octets.
+    pub(crate) owed: Bits,
+    pub(crate) length: u16,
     /// The contents differ from what was held before (RFC 2328 §13.2), so routes may.
     pub(crate) changed: bool,
 }
@@ -179,19 +182,19 @@ impl Lsdb {
                 || entry.flushing != flushing
                 || entry.raw.get(crate::lsa::HEADER_LEN..) != lsa.raw.get(crate::lsa::HEADER_LEN..);
             entry.burst = if now_ms - entry.installed_ms < 1000 { entry.burst.saturating_add(1) } else { 0 };
+            let (owed, length) = (std::mem::take(&mut entry.pending), entry.length);
             (entry.seq, entry.checksum, entry.length) = (header.seq, header.checksum, header.length);
             (entry.options, entry.flushing) = (header.options, flushing);
             entry.since_last_ms = now_ms - entry.installed_ms.max(entry.sent_ms);
             (entry.born_ms, entry.installed_ms) = (born_ms, now_ms);
             entry.returned_ms = i64::MIN / 2;
-            entry.pending = Bits::default();
             if entry.raw.len() == lsa.raw.len() {
                 entry.raw.copy_from_slice(&lsa.raw);
             } else {
                 entry.raw = lsa.raw.as_ref().into();
             }
             self.ages.entry(due).or_default().push(slot);
-            return Installed { slot, changed };
+            return Installed { slot, owed, length, changed };
         }
         let entry = Entry {
             home,
@@ -233,7 +236,7 @@ impl Lsdb {
             entry.map_or(0, |entry| hasher.hash_one((entry.home, &entry.key)))
         });
         self.ages.entry(due).or_default().push(Slot(slot));
-        Installed { slot: Slot(slot), changed: true }
+        Installed { slot: Slot(slot), owed: Bits::default(), length: 0, changed: true }
     }
 
     /// The second at which somebody must look at an LSA born then: its refresh if it is ours, its end otherwise.

@@ -69,6 +69,11 @@ impl Requests {
         !self.queue.is_empty() && self.flying_bytes <= WINDOW_BYTES / 2
     }
 
+    /// How many have not been asked for yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Up to `max` names to ask for now; empty when the window is full or nothing is left.
     pub(crate) fn next(&mut self, max: usize) -> Vec<LsaKey> {
         let mut keys = Vec::new();

@@ -119,6 +119,12 @@ pub(crate) fn write_checksum(version: Version, out: &mut [u8], src: IpAddr, dst:
 /// # Errors
 /// When its length, its checksum or a value in it is wrong.
 pub fn decode_lsa(version: Version, raw: &[u8]) -> Result<Lsa, DecodeError> {
+    let (header, body) = read_lsa(version, raw)?;
+    Ok(Lsa { header, body, raw: Bytes::copy_from_slice(raw) })
+}
+
+/// What an LSA says, without its octets.
+fn read_lsa(version: Version, raw: &[u8]) -> Result<(LsaHeader, LsaBody), DecodeError> {
     let header = decode_header(version, raw)?;
     if usize::from(header.length) != raw.len() {
         return Err(DecodeError::Length);
@@ -131,7 +137,7 @@ pub fn decode_lsa(version: Version, raw: &[u8]) -> Result<Lsa, DecodeError> {
         Version::V2 => lsa_v2::decode(&header, &mut body)?,
         Version::V3 => lsa_v3::decode(&header, &mut body)?,
     };
-    Ok(Lsa { header, body, raw: Bytes::copy_from_slice(raw) })
+    Ok((header, body))
 }
 
 /// Reads an LSA's header.

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::read::{Reader, put_8_24, put_header};
-use super::{DecodeError, Dropped, decode_lsa};
+use super::{DecodeError, Dropped, read_lsa};
 use crate::id::{AreaId, LsaKey, LsaType, RouterId, Version};
-use crate::lsa::{HEADER_LEN, LinkKind, LsaHeader};
+use crate::lsa::{HEADER_LEN, LinkKind, Lsa, LsaHeader};
 use crate::packet::{Body, DatabaseDescription, Hello, Packet};
 
 const LENGTH: DecodeError = DecodeError::Length;
@@ -93,8 +93,9 @@ pub(super) fn decode(
             for _ in 0..count {
                 let length = super::decode_header(version, body.0)?.length;
                 let raw = body.take(usize::from(length)).ok_or(LENGTH)?;
-                match decode_lsa(version, raw) {
-                    Ok(lsa) => lsas.push(lsa),
+                match read_lsa(version, raw) {
+                    // A part of the packet, not a copy: it lives no longer than the packet does.
+                    Ok((header, body)) => lsas.push(Lsa { header, body, raw: bytes.slice_ref(raw) }),
                     Err(_) => dropped.lsas += 1, // RFC 2328 §13 (1): the others are taken
                 }
             }

@@ -34,6 +34,8 @@ const ITEMS_FREE: usize = 1000;
 pub(crate) struct Routing {
     dirty: bool,
     not_before: Instant,
+    /// Somebody was adjacent at the last calculation.
+    adjacent: bool,
     routes: Routes,
     exported: Exported,
     /// All summaries are to be looked at, whatever changed.
@@ -58,6 +60,7 @@ impl Routing {
         Self {
             dirty: false,
             not_before: now,
+            adjacent: false,
             routes,
             exported: Exported::default(),
             summaries: false,
@@ -148,9 +151,11 @@ impl Instance {
 
     /// Calculates routes if it is time. True if something may have to be originated.
     pub(super) fn calculate(&mut self, now: Instant, out: &mut Outbox) -> bool {
-        if !self.routing.dirty || self.routing.not_before > now || self.stopping {
+        if !self.routing.dirty || self.routing.not_before > now || self.stopping || self.awaits_neighbors() {
             return false;
         }
+        let adjacent = self.each_neighbor().any(|(_, neighbor)| neighbor.adjacent());
+        self.routing.adjacent = adjacent;
         let around = self.surroundings();
         let outcome = self.routing.run(now, around);
         self.find_virtual_ends(now, out);
@@ -166,6 +171,16 @@ impl Instance {
         self.translate(now, out);
         self.routing.routes.forget_gone(&outcome);
         self.stats.originated != before
+    }
+
+    /// Nobody is adjacent, and was not before: until the first neighbor's database is here it leads nowhere, and is read in one go
+    /// at the end.
+    pub(super) fn awaits_neighbors(&self) -> bool {
+        let loads = |state| matches!(state, NeighborState::Exchange | NeighborState::Loading);
+        !self.routing.adjacent
+            && !self.resuming()
+            && self.each_neighbor().any(|(_, neighbor)| loads(neighbor.state))
+            && !self.each_neighbor().any(|(_, neighbor)| neighbor.adjacent())
     }
 
     /// The tree of an area as it is now.
