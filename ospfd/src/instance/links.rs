@@ -62,6 +62,7 @@ impl Instance {
         let interface =
             self.interfaces.entry(id).or_insert_with(|| Interface::new(config.clone(), link.clone(), reference));
         let mtu_changed = interface.link.mtu != link.mtu;
+        let priority_changed = interface.config.priority != config.priority;
         interface.cost = cost(&config, &link, reference);
         interface.set_auth(config.auth.clone());
         interface.config = config;
@@ -75,8 +76,13 @@ impl Instance {
             self.start_interface(now, id, out);
         } else if !usable && was {
             self.stop_interface(now, id, out);
-        } else if was && mtu_changed {
-            self.on_mtu_change(now, id, out);
+        } else if was {
+            if mtu_changed {
+                self.on_mtu_change(now, id, out);
+            }
+            if priority_changed {
+                self.on_priority_change(now, id, out);
+            }
         }
         self.own.dirty_area(area);
         self.own.dirty_link(id);
@@ -152,6 +158,19 @@ impl Instance {
         self.own.dirty_area(area);
         self.own.dirty_link(id);
         self.routing.neighborhood_changed();
+    }
+
+    /// Our priority changed. Who is designated may no longer be allowed to, or nobody was and now somebody is; the others hear
+    /// of it at once. Who may not be designated has nothing to wait for (RFC 2328 §9.3).
+    fn on_priority_change(&mut self, now: Instant, id: InterfaceId, out: &mut Outbox) {
+        let Some(interface) = self.interfaces.get(&id).filter(|held| held.elects() && held.speaks()) else { return };
+        let waiting = interface.state == InterfaceState::Waiting;
+        if waiting && interface.config.priority > 0 {
+            return;
+        }
+        self.timers.cancel(Timer::Wait(id));
+        self.hello_soon(now, id);
+        self.run_election(now, id, out);
     }
 
     /// An MTU changed: exchanges that it stops are tried again at once.

@@ -155,6 +155,31 @@ fn nbma_routers_ask_all_of_their_list_though_some_cannot_be_designated() {
 }
 
 #[test]
+fn who_may_no_longer_be_designated_gives_the_office_up_at_once() {
+    for version in [V2, V3] {
+        let mut world = World::new(version, 3);
+        world.wire(&[0, 1, 2], Broadcast, 0);
+        world.interface(1, 0, |config, _| config.priority = 0);
+        world.interface(2, 0, |config, _| config.priority = 0);
+        world.start();
+        world.run_secs(60);
+        world.expect_full(&[2, 1, 1]);
+        // Nobody may be designated: no adjacency is left, and nobody waits for acknowledgments that do not come.
+        world.reconfigure(0, |config| config.interfaces[0].priority = 0);
+        world.run_ms(50);
+        world.expect_full(&[0, 0, 0]);
+        world.packets.clear();
+        world.run_secs(60);
+        assert_eq!(world.packets.keys().copied().collect::<Vec<_>>(), [1], "{version:?}: only hellos");
+        // Somebody may: it is designated without waiting for an interval to pass.
+        world.reconfigure(1, |config| config.interfaces[0].priority = 1);
+        world.run_ms(50);
+        world.expect_full(&[1, 2, 1]);
+        world.expect_equal();
+    }
+}
+
+#[test]
 fn an_unnumbered_link_needs_no_subnet() {
     let mut world = World::new(V2, 2);
     world.wire(&[0, 1], PointToPoint, 0);
