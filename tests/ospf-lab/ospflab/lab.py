@@ -50,6 +50,9 @@ class Lab:
                 net.addr(self.ns[x], k.dev(), f"{k.ip(6, x)}/64")
                 net.addr(self.ns[x], k.dev(), f"{k.gw(6, x)}/64")
                 net.up(self.ns[x], k.dev())
+        for k in t.links:
+            for x in k.nodes:
+                net.wait_up(self.ns[x], k.dev())
         for x in t.nodes():
             for v in (4, 6):
                 net.addr(self.ns[x], "lo", t.lo(v, x))
