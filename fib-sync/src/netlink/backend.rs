@@ -103,12 +103,12 @@ impl KernelBackend {
         }
         let failed: HashMap<u32, i32> =
             batch.finish().map_err(lost)?.into_iter().map(|(index, errno)| (legs[index].0, errno)).collect();
-        for (id, key) in &legs {
+        for (id, _) in &legs {
             let errno = failed.get(id);
             if errno == Some(&libc::EPERM) {
                 return Err(privilege("write next-hop objects"));
             }
-            self.objects.leg_written(*key, errno.is_none());
+            self.objects.leg_written(*id, errno.is_none());
         }
         for (slot, side, members) in in_place {
             if let Some(errno) = members.iter().find_map(|(id, _)| failed.get(id)) {
