@@ -20,8 +20,8 @@ fn legs(of: &[(u32, &str)]) -> Forwarding {
 /// Plans, and notes the plan as carried out. Answers with the legs and members written.
 fn write(objects: &mut Objects, slot: NextHopId, side: Side) -> Option<(usize, Members)> {
     let plan = objects.plan(slot, side).unwrap()?;
-    for (_, key) in &plan.legs {
-        objects.leg_written(*key, true);
+    for (id, _) in &plan.legs {
+        objects.leg_written(*id, true);
     }
     objects.group_written(slot, side, Some(plan.members.clone()));
     Some((plan.legs.len(), plan.members))
@@ -41,6 +41,27 @@ fn legs_are_shared_and_leave_with_their_last_group() {
     assert_eq!(objects.take_idle(), [], "the other group uses it");
     objects.group_written(OTHER, Side::V4, None);
     assert_eq!(objects.take_idle().len(), 1);
+}
+
+#[test]
+fn an_ipv6_group_with_one_leg_has_it_for_itself_and_moves_by_one_write_of_it() {
+    let mut objects = Objects::new(179);
+    for slot in [SLOT, OTHER] {
+        objects.want(slot, Some(legs(&[(2, "fd00::2")])));
+        assert_eq!(write(&mut objects, slot, Side::V6).unwrap().0, 1, "each its own");
+    }
+    // One of them moves to where the other will be, and the other follows.
+    for slot in [SLOT, OTHER] {
+        objects.want(slot, Some(legs(&[(2, "fd00::3")])));
+        let plan = objects.plan(slot, Side::V6).unwrap().unwrap();
+        assert!(!plan.group && plan.legs.len() == 1, "the leg, and not the group");
+        objects.leg_written(plan.legs[0].0, true);
+    }
+    assert_eq!(objects.take_idle(), []);
+    // With a second leg both are shared ones.
+    objects.want(SLOT, Some(legs(&[(2, "fd00::3"), (3, "fd00::4")])));
+    assert_eq!(write(&mut objects, SLOT, Side::V6).unwrap().0, 2);
+    assert_eq!(objects.take_idle().len(), 1, "its own is not needed any more");
 }
 
 #[test]
@@ -79,7 +100,7 @@ fn what_is_dumped_is_what_was_written() {
     for side in Side::BOTH {
         let plan = before.plan(SLOT, side).unwrap().unwrap();
         for (id, key) in &plan.legs {
-            before.leg_written(*key, true);
+            before.leg_written(*id, true);
             let body = Body::Leg { interface: key.interface, gateway: key.gateway, onlink: key.onlink };
             found.push(NextHop { id: *id, family: key.family, protocol: 179, body });
         }
