@@ -163,9 +163,8 @@ impl Instance {
     /// Our priority changed. Who is designated may no longer be allowed to, or nobody was and now somebody is; the others hear
     /// of it at once. Who may not be designated has nothing to wait for (RFC 2328 §9.3).
     fn on_priority_change(&mut self, now: Instant, id: InterfaceId, out: &mut Outbox) {
-        let Some(interface) = self.interfaces.get(&id).filter(|held| held.elects() && held.speaks()) else { return };
-        let waiting = interface.state == InterfaceState::Waiting;
-        if waiting && interface.config.priority > 0 {
+        let waits = |held: &Interface| held.state == InterfaceState::Waiting && held.config.priority > 0;
+        if !self.interfaces.get(&id).is_some_and(|held| held.elects() && held.speaks() && !waits(held)) {
             return;
         }
         self.timers.cancel(Timer::Wait(id));

@@ -154,8 +154,7 @@ impl Instance {
         if !self.routing.dirty || self.routing.not_before > now || self.stopping || self.awaits_neighbors() {
             return false;
         }
-        let adjacent = self.each_neighbor().any(|(_, neighbor)| neighbor.adjacent());
-        self.routing.adjacent = adjacent;
+        self.routing.adjacent = self.has_adjacency();
         let around = self.surroundings();
         let outcome = self.routing.run(now, around);
         self.find_virtual_ends(now, out);
@@ -176,11 +175,11 @@ impl Instance {
     /// Nobody is adjacent, and was not before: until the first neighbor's database is here it leads nowhere, and is read in one go
     /// at the end.
     pub(super) fn awaits_neighbors(&self) -> bool {
-        let loads = |state| matches!(state, NeighborState::Exchange | NeighborState::Loading);
-        !self.routing.adjacent
-            && !self.resuming()
-            && self.each_neighbor().any(|(_, neighbor)| loads(neighbor.state))
-            && !self.each_neighbor().any(|(_, neighbor)| neighbor.adjacent())
+        !self.routing.adjacent && !self.resuming() && self.exchanging() && !self.has_adjacency()
+    }
+
+    fn has_adjacency(&self) -> bool {
+        self.each_neighbor().any(|(_, neighbor)| neighbor.adjacent())
     }
 
     /// The tree of an area as it is now.
