@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bgpd::policy::Community;
 use bgpd::speaker::message as bgp;
 use bgpd::wire::attr::{self, NextHopAttr, PathAttributes};
+use fib_sync::sync::Difference;
 use proto::v1;
 use rib::message::{Candidate, FibState, RouteView, Verdict};
 use rib::{AddressFamily, BackendId, Discard, Forwarding, IfIndex, Leg, NextHop, NextHopSet, Protocol, Route};
@@ -144,16 +145,16 @@ impl Names {
     }
 
     /// A difference between a data plane and what it should hold.
-    pub(crate) fn fib_difference(&mut self, difference: &handles::FibDifference) -> v1::FibDifference {
+    pub(crate) fn fib_difference(&mut self, difference: &Difference) -> v1::FibDifference {
         use v1::FibDifferenceKind as Kind;
-        let handles::FibDifference { prefix, desired, found, fault } = difference;
-        let kind = match (desired, found) {
+        let Difference { prefix, wanted, found, fault } = difference;
+        let kind = match (wanted, found) {
             (Some(_), None) => Kind::Missing,
             (None, _) => Kind::Extra,
             (Some(_), Some(_)) => Kind::Different,
         };
         let mut ways = |of: &Option<Forwarding>| of.as_ref().map(|of| self.forwarding(of)).unwrap_or_default();
-        let (desired, found) = (ways(desired), ways(found));
+        let (desired, found) = (ways(wanted), ways(found));
         let reason = fault.as_ref().map(ToString::to_string).unwrap_or_default();
         v1::FibDifference { prefix: prefix.to_string(), kind: kind.into(), desired, found, reason }
     }

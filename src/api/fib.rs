@@ -80,8 +80,9 @@ impl FibService for Service {
 
     async fn diff_fib(&self, req: Request<v1::DiffFibRequest>) -> Result<Response<v1::DiffFibResponse>, Status> {
         let fib = self.backend(&req.get_ref().backend)?;
-        let differences = fib.diff().await.map_err(gone)?;
-        let differences = differences
+        let differences = fib
+            .diff()
+            .await
             .map_err(|why| Status::unavailable(format!("the data plane {} could not be read: {why}", fib.name)))?;
         let mut names = Names::new(&self.0.node.info);
         Ok(Response::new(v1::DiffFibResponse {

@@ -62,19 +62,6 @@ pub struct FibPage {
     pub next: Option<IpNet>,
 }
 
-/// A difference between what a data plane should hold and what its own dump says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FibDifference {
-    /// The destination.
-    pub prefix: IpNet,
-    /// What should be; `None` if nothing should.
-    pub desired: Option<Forwarding>,
-    /// What is, marked as ours; `None` if nothing is.
-    pub found: Option<Forwarding>,
-    /// The last refusal, if that is why.
-    pub fault: Option<FibFault>,
-}
-
 /// Most differences that one [`FibHandle::diff`] names.
 const DIFFERENCES_MAX: usize = 16_384;
 
@@ -138,21 +125,12 @@ impl FibHandle {
         Ok(FibPage { entries: entries.collect(), next: page.next })
     }
 
-    /// What the data plane holds against what it should hold, by its own dump; at most 16,384 differences. The inner error says
-    /// why it could not be read.
+    /// What the data plane holds against what it should hold, by its own dump; at most 16,384 differences.
     ///
     /// # Errors
-    /// [`Gone`] when the data plane has stopped.
-    pub async fn diff(&self) -> Result<Result<Vec<FibDifference>, String>, Gone> {
-        let found = match self.backend.diff(DIFFERENCES_MAX).await {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
-        let differences = found.into_iter().map(|one| {
-            let Difference { prefix, wanted, found, fault } = one;
-            FibDifference { prefix, desired: wanted, found, fault }
-        });
-        Ok(Ok(differences.collect()))
+    /// A sentence, when the data plane cannot be read.
+    pub async fn diff(&self) -> Result<Vec<Difference>, String> {
+        self.backend.diff(DIFFERENCES_MAX).await
     }
 
     /// Dumps the data plane and writes whatever differs. Returns once it has been read.

@@ -17,7 +17,7 @@ use ::rib::{BackendId, IfIndex, NextHopSet};
 use ipnet::IpNet;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use fib::{FibDifference, FibEntry, FibHandle, FibPage, FibStats};
+pub use fib::{FibEntry, FibHandle, FibPage, FibStats};
 pub(crate) use neighbors::NeighborAsk;
 pub use neighbors::{NeighborRefusal, NeighborsHandle};
 pub use rib::{Anchor, PAGE_MAX, RIB_INPUTS, RIB_URGENT, RibHandle, RibWatch, WatchStep};
