@@ -275,11 +275,8 @@ impl FibBackend for KernelBackend {
         if self.support == Support::Objects {
             let changed = groups.len();
             let mut seen = HashSet::new();
-            let mut last = None;
             for route in routes {
                 if let Some(slot) = route.next_hop
-                    // Routes on one object come one after the other more often than not.
-                    && last.replace((slot, side(route.prefix))) != Some((slot, side(route.prefix)))
                     && matches!(self.objects.wanted(slot), Some(Forwarding::Legs(_)))
                     && !self.objects.has_group(slot, side(route.prefix))
                     && seen.insert((slot, side(route.prefix)))
@@ -353,29 +350,23 @@ impl KernelBackend {
             })
             .collect();
         let mut writes: [Vec<Write<'_>>; 2] = [Vec::new(), Vec::new()];
-        let mut last: Option<(NextHopId, Side, Target<'_>)> = None;
         let mut not_local = Vec::new();
         for route in routes {
             if !skip.is_empty() && skip.contains(&route.prefix) {
                 continue;
             }
-            let side = side(route.prefix);
-            let target = match (route.next_hop, last) {
-                (None, _) => Ok(Target::Remove),
-                (Some(slot), Some((same, of, target))) if (slot, side) == (same, of) => Ok(target),
-                (Some(slot), _) => target(&self.objects, self.support, slot, route.prefix),
+            let target = match route.next_hop {
+                None => Ok(Target::Remove),
+                Some(slot) => target(&self.objects, self.support, slot, route.prefix),
             };
-            if let (Some(slot), Ok(target)) = (route.next_hop, &target) {
-                last = Some((slot, side, *target));
-                // Only what is local is wanted and yet not written.
-                if *target == Target::Remove && !is_local(&self.local, route.prefix) {
-                    not_local.push(Refusal::Route(route.prefix, FibFault::NotLocal));
-                }
+            // Only what is local is wanted and yet not written.
+            if route.next_hop.is_some() && target == Ok(Target::Remove) && !is_local(&self.local, route.prefix) {
+                not_local.push(Refusal::Route(route.prefix, FibFault::NotLocal));
             }
             match target {
                 Ok(target) => {
                     let write = Write { prefix: route.prefix, target, slot: route.next_hop };
-                    writes[side as usize].push(write);
+                    writes[side(route.prefix) as usize].push(write);
                 }
                 Err(fault) => refused.push(Refusal::Route(route.prefix, fault)),
             }

@@ -170,12 +170,10 @@ impl Sync {
     /// Writes prefixes onto slots, with what the slots mean; removes those without.
     pub(super) fn write_on(&mut self, now: Instant, wanted: &[(IpNet, Option<Slot>)], marked: Marked) {
         let mut slots: HashSet<Slot, FixedState> = HashSet::default();
-        let mut last = None;
         let mut objects = Vec::new();
         let mut routes = Vec::with_capacity(wanted.len());
         for (prefix, slot) in wanted {
             if let Some(slot) = *slot
-                && last.replace(slot) != Some(slot)
                 && slots.insert(slot)
             {
                 objects.push(self.slots.operation(slot));
