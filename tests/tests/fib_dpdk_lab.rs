@@ -185,21 +185,9 @@ fn what_the_dpdk_router_may_not_do_the_kernel_does() {
     lab.acquaint();
     reaches(&lab.left, "192.0.2.1");
     reaches(&lab.left, "2001:db8::1");
-    let says = |arguments: &str| {
-        let output = lab.left.sh(&format!("ping -c 2 -i 0.2 -W 1 {arguments} 2>&1 || true"));
-        output.to_lowercase()
-    };
-    let arrives = |arguments: &str| {
-        let said = says(arguments);
-        assert!(said.contains(" 0% packet loss"), "ping {arguments}: {said}");
-    };
-    let rises = |reason: &str, what: &mut dyn FnMut()| {
-        let before = counted(&anyhop, reason);
-        what();
-        let after = counted(&anyhop, reason);
-        assert!(after > before, "{reason}: {before} -> {after}");
-        after - before
-    };
+    let says = |arguments: &str| triangle::says(&lab.left, arguments);
+    let arrives = |arguments: &str| triangle::arrives(&lab.left, arguments);
+    let rises = |reason: &str, what: &mut dyn FnMut()| triangle::rises(&anyhop, "dpdk", reason, what);
     // RFC 1812 section 5.3.1, RFC 4443 section 3.3: who let it die says so, from the address of the link it came by.
     rises("ttl", &mut || {
         let said = says("-t 1 192.0.2.1");
@@ -219,21 +207,9 @@ fn what_the_dpdk_router_may_not_do_the_kernel_does() {
         assert!(forwarded >= 12, "two datagrams of three fragments each way: {forwarded}");
     }
     assert!(rises("to-host", &mut || arrives("-M dont -s 4000 10.2.0.1")) >= 6);
-    // The administrator makes the way narrower, RFC 1191, RFC 8201: the sender hears of it, or the packet is cut.
-    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
-        node.ip(&format!("link set {interface} mtu 1400"));
-    }
-    wait_for("the MTU", || {
-        let said = says("-M do -s 1440 192.0.2.1");
-        if said.contains("mtu = 1400") || said.contains("mtu=1400") { Ok(()) } else { Err(said) }
-    });
-    rises("mtu", &mut || assert!(says("-M do -s 1440 2001:db8::1").contains("mtu")));
-    lab.left.sh("ip route flush cache");
-    rises("mtu", &mut || arrives("-M dont -s 1440 192.0.2.1"));
+    triangle::narrows(&anyhop, "dpdk", &lab.left, &lab.router, &lab.right);
     arrives("-M do -s 1372 10.2.0.2");
-    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
-        node.ip(&format!("link set {interface} mtu 1500"));
-    }
+    triangle::set_mtu(&lab.router, &lab.right, 1500);
     lab.left.sh("ip route flush cache; ip -6 route flush cache");
     wait_for("the way to be wide again", || {
         let said = says("-M do -s 1440 192.0.2.1");

@@ -847,7 +847,7 @@ fn processor() -> f64 {
 
 /// A full table: a million IPv4 routes and 200,000 IPv6 ones. Needs a gigabyte and some seconds; prints what it took.
 #[test]
-#[ignore = "long; run with --ignored"]
+#[ignore = "a gigabyte of routes; run by tests/run --full"]
 #[allow(clippy::disallowed_methods)] // It measures.
 fn a_full_table_enters_moves_at_once_and_is_adopted_untouched() {
     in_namespace(|| {

@@ -189,33 +189,13 @@ fn what_xdp_may_not_do_the_kernel_does() {
     lab.acquaint();
     reaches(&lab.left, "192.0.2.1");
     reaches(&lab.left, "2001:db8::1");
-    let says = |arguments: &str| {
-        let output = lab.left.sh(&format!("ping -c 2 -i 0.2 -W 1 {arguments} 2>&1 || true"));
-        output.to_lowercase()
-    };
-    let rises = |reason: &str, what: &mut dyn FnMut()| {
-        let before = counted(&anyhop, reason);
-        what();
-        let after = counted(&anyhop, reason);
-        assert!(after > before, "{reason}: {before} -> {after}");
-    };
+    let says = |arguments: &str| triangle::says(&lab.left, arguments);
+    let rises = |reason: &str, what: &mut dyn FnMut()| triangle::rises(&anyhop, "xdp", reason, what);
     // RFC 1812 section 5.3.1, RFC 4443 section 3.3.
     rises("ttl", &mut || assert!(says("-t 1 192.0.2.1").contains("time to live exceeded")));
     rises("ttl", &mut || assert!(says("-t 1 2001:db8::1").contains("time exceeded: hop limit")));
-    // RFC 1191, RFC 8201, and fragments for those who allow them.
-    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
-        node.ip(&format!("link set {interface} mtu 1400"));
-    }
-    wait_for("the MTU", || {
-        let said = says("-M do -s 1440 192.0.2.1");
-        if said.contains("mtu = 1400") || said.contains("mtu=1400") { Ok(()) } else { Err(said) }
-    });
-    rises("mtu", &mut || assert!(says("-M do -s 1440 2001:db8::1").contains("mtu")));
-    lab.left.sh("ip route flush cache");
-    rises("mtu", &mut || assert!(says("-M dont -s 1440 192.0.2.1").contains(" 0% packet loss")));
-    for (node, interface) in [(&lab.router, "r0"), (&lab.right, "eth0")] {
-        node.ip(&format!("link set {interface} mtu 1500"));
-    }
+    triangle::narrows(&anyhop, "xdp", &lab.left, &lab.router, &lab.right);
+    triangle::set_mtu(&lab.router, &lab.right, 1500);
     // A fragment is the kernel's.
     rises("fragment", &mut || assert!(says("-M dont -s 3000 192.0.2.1").contains(" 0% packet loss")));
     // Options too.

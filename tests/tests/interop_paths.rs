@@ -2,7 +2,7 @@
 //! speakers, next hops of the other family, link bandwidths, best external paths, neighbors out of a range, last words.
 
 use anyhop_tests::lab::speakers::{PLAIN, Speaker, adj_in, bird, bird_learns, established, learns, ours, pair};
-use anyhop_tests::lab::{Anyhop, Bird, Frr, OpenBgpd, lab, wait_for};
+use anyhop_tests::lab::{Anyhop, Bird, Frr, OpenBgpd, eventually, lab, wait_for};
 use serde_json::Value;
 
 const ROUTE: &[&str] = &["198.51.100.0/24 blackhole"];
@@ -175,7 +175,7 @@ fn last_words_reach_the_operator_at_the_other_end() {
     let anyhop =
         Anyhop::start(&host, &ours("", &[("10.99.2.2", "asn = 65002\nport = 1179"), ("10.99.3.2", "asn = 65003")]));
     established(&bird, "p2");
-    wait_for("FRR's session", || if frr.is_established("10.99.3.1") { Ok(()) } else { Err("not yet".to_owned()) });
+    eventually("FRR's session", &true, || frr.is_established("10.99.3.1"));
     let says = |neighbor: &str, words: &str| {
         wait_for(&format!("{words:?} of {neighbor}"), || {
             let view = anyhop.ask(&["show", "neighbors", neighbor]).to_string();
@@ -194,10 +194,7 @@ fn last_words_reach_the_operator_at_the_other_end() {
     says("10.99.3.2", "moving to rack 4");
     let _ = frr.ask_all(&["configure terminal", "router bgp 65003", "no neighbor 10.99.3.1 shutdown"]);
     established(&bird, "p2");
-    wait_for(
-        "FRR's session again",
-        || if frr.is_established("10.99.3.1") { Ok(()) } else { Err("not yet".to_owned()) },
-    );
+    eventually("FRR's session again", &true, || frr.is_established("10.99.3.1"));
     // Ours to them. FRR keeps the text in its log only.
     let _ = anyhop.ask(&["neighbor", "disable", "10.99.2.2", "--message", "Grüße: back at 06:00"]);
     wait_for("BIRD to show it", || {
@@ -224,9 +221,7 @@ fn openbgpd_agrees_on_roles_and_takes_several_paths() {
     let neighbors =
         [("10.99.2.2", keys), ("10.99.3.2", "asn = 65003\nport = 1179"), ("10.99.4.2", "asn = 65004\nport = 1179")];
     let anyhop = Anyhop::start(&host, &ours("", &neighbors));
-    wait_for("OpenBGPD's session", || {
-        if openbgpd.is_established("10.99.2.1") { Ok(()) } else { Err("not yet".to_owned()) }
-    });
+    eventually("OpenBGPD's session", &true, || openbgpd.is_established("10.99.2.1"));
     wait_for("both paths at OpenBGPD", || {
         let paths = openbgpd.paths("inet");
         let said: Vec<&str> = paths.iter().filter_map(|path| path["aspath"].as_str()).collect();

@@ -131,3 +131,51 @@ pub fn spray(from: &Node, to: &str) {
     );
     assert!(from.command("python3").args(["-c", &script]).status().expect("python").success());
 }
+
+/// What two pings say, in small letters.
+#[must_use]
+pub fn says(from: &Node, arguments: &str) -> String {
+    from.sh(&format!("ping -c 2 -i 0.2 -W 1 {arguments} 2>&1 || true")).to_lowercase()
+}
+
+/// Both pings are answered.
+///
+/// # Panics
+/// If not.
+#[track_caller]
+pub fn arrives(from: &Node, arguments: &str) {
+    let said = says(from, arguments);
+    assert!(said.contains(" 0% packet loss"), "ping {arguments}: {said}");
+}
+
+/// By how much a count of a data plane rises while something is done.
+///
+/// # Panics
+/// If it does not.
+#[track_caller]
+pub fn rises(anyhop: &Anyhop, name: &str, reason: &str, what: &mut dyn FnMut()) -> u64 {
+    let before = counted(anyhop, name, reason);
+    what();
+    let after = counted(anyhop, name, reason);
+    assert!(after > before, "{reason}: {before} -> {after}");
+    after - before
+}
+
+/// Sets the MTU of the first link between the router and the right host, at both ends.
+pub fn set_mtu(router: &Node, right: &Node, octets: u32) {
+    for (node, interface) in [(router, "r0"), (right, "eth0")] {
+        node.ip(&format!("link set {interface} mtu {octets}"));
+    }
+}
+
+/// The administrator makes the way narrower, RFC 1191, RFC 8201: the left host hears of it, or its packets are cut.
+pub fn narrows(anyhop: &Anyhop, name: &str, left: &Node, router: &Node, right: &Node) {
+    set_mtu(router, right, 1400);
+    wait_for("the MTU", || {
+        let said = says(left, "-M do -s 1440 192.0.2.1");
+        if said.contains("mtu = 1400") || said.contains("mtu=1400") { Ok(()) } else { Err(said) }
+    });
+    rises(anyhop, name, "mtu", &mut || assert!(says(left, "-M do -s 1440 2001:db8::1").contains("mtu")));
+    left.sh("ip route flush cache");
+    rises(anyhop, name, "mtu", &mut || arrives(left, "-M dont -s 1440 192.0.2.1"));
+}
