@@ -32,6 +32,8 @@ const SLICE_ROUTES: usize = 16_384;
 /// A batch of more writes than this is a load: its routes join the backlog, to be written in slices and in a good order, while
 /// the RIB goes on telling and objects change between the slices.
 const LOAD_ROUTES: usize = 8192;
+/// Routes of a batch that are looked up together: a cache holds what was found until they have been dealt with.
+const LOOKED_UP_TOGETHER: usize = 256;
 /// Disturbances are gathered for this long, since who removes one route often removes many.
 const GATHER: Duration = Duration::from_millis(20);
 /// With more disturbances than this the whole data plane is read instead.
@@ -185,12 +187,7 @@ impl Sync {
 
     fn on_delta(&mut self, now: Instant, delta: FibDelta) {
         let mut objects = Vec::with_capacity(delta.next_hops.len());
-        // Looked up one right after the other, they wait for memory together; below, a cache has them.
-        let mirror = &self.mirror;
-        let standing =
-            |route: &&FibRoute| matches!(mirror.get(route.prefix), Some((_, State::Installed | State::Held)));
-        let standing = delta.routes.iter().filter(standing).count();
-        let mut routes = Vec::with_capacity(delta.routes.len() - standing);
+        let mut routes = Vec::new();
         let mut gone = delta.unused;
         for op in delta.next_hops {
             match op.forwarding {
@@ -198,11 +195,18 @@ impl Sync {
                 None => gone.push(op.id),
             }
         }
-        for route in delta.routes {
-            let prefix = route.prefix.trunc();
-            match route.next_hop {
-                Some(id) => self.want(now, prefix, id, &mut objects, &mut routes),
-                None => self.unwant(now, prefix, &mut routes),
+        for together in delta.routes.chunks(LOOKED_UP_TOGETHER) {
+            // Looked up one right after the other, they wait for memory together; below, a cache has them.
+            let mirror = &self.mirror;
+            let standing =
+                |route: &&FibRoute| matches!(mirror.get(route.prefix), Some((_, State::Installed | State::Held)));
+            routes.reserve(together.len() - together.iter().filter(standing).count());
+            for route in together {
+                let prefix = route.prefix.trunc();
+                match route.next_hop {
+                    Some(id) => self.want(now, prefix, id, &mut objects, &mut routes),
+                    None => self.unwant(now, prefix, &mut routes),
+                }
             }
         }
         self.through = self.through.max(delta.through);
@@ -213,10 +217,12 @@ impl Sync {
                 if route.next_hop.is_some() {
                     self.repairs.push(route.prefix);
                 }
-                route.next_hop.is_none()
+                // What has been wanted again in the same breath waits in the backlog, and keeps its route until then.
+                route.next_hop.is_none() && self.mirror.get(route.prefix).is_none()
             });
             self.compact_backlog();
         }
+        keep_last_words(&mut routes);
         self.after.gone.append(&mut gone);
         self.after.walk_done |= delta.walk_done;
         let unused = if self.repairs.is_empty() { self.release_gone() } else { Vec::new() };
@@ -477,6 +483,14 @@ impl Sync {
     fn setback_delay(&self) -> Duration {
         delay(self.setbacks.max(1))
     }
+}
+
+/// Leaves of each prefix what was said last: a batch may be several of the RIB's, joined while the data plane was busy.
+fn keep_last_words(routes: &mut Vec<FibRoute>) {
+    let mut said: HashSet<IpNet, FixedState> = HashSet::with_capacity_and_hasher(routes.len(), FixedState::default());
+    routes.reverse();
+    routes.retain(|route| said.insert(route.prefix));
+    routes.reverse();
 }
 
 /// Every prefix that covers `addr`, longest first.

@@ -72,7 +72,7 @@ impl Lanes {
         self.routes -= batch.routes.len();
         self.last = Some(batch.routes.len());
         if joined {
-            fold::settle(&mut batch);
+            fold::settle_objects(&mut batch);
         }
         Some((since, batch))
     }

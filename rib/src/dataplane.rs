@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use crate::delta::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, NextHopOp};
 use crate::family::{V4, V6};
@@ -19,41 +19,15 @@ use crate::hops::BackendMask;
 use crate::journal::{Cursor, Overrun};
 use crate::message::FibState;
 use crate::nexthop::{Discard, Forwarding, NextHopId};
+use crate::places::{Place, Walk};
 use crate::rib::Rib;
 use crate::route::Source;
 use crate::table::{Dest, Key, Lpm, Slot, Tabled};
 
 /// Journal entries read for one pulled route, at most: most of what a slow reader finds may be stale.
 const ENTRIES_PER_ROUTE: usize = 8;
-
-/// A full walk in progress.
-#[derive(Clone, Copy, Debug)]
-struct Walk {
-    /// The place reached: everything before it, since the walk began, has been told.
-    next: IpNet,
-    /// Where to stop; the end of the table if `None`.
-    to: Option<IpNet>,
-    /// At the end of the table go on from its start to this place.
-    then_to: Option<IpNet>,
-}
-
-impl Walk {
-    /// Whether the walk has this prefix still before it.
-    fn will_reach(&self, prefix: IpNet) -> bool {
-        let ahead = prefix >= self.next && self.to.is_none_or(|to| prefix < to);
-        ahead || self.then_to.is_some_and(|to| prefix < to)
-    }
-}
-
-/// The first place of a walk.
-fn start() -> IpNet {
-    Ipv4Net::default().into()
-}
-
-/// The first place of the second family.
-fn start_v6() -> IpNet {
-    Ipv6Net::default().into()
-}
+/// Places looked at for one pulled route, at most: with one family in use half of them are empty, and all after a great removal.
+const PLACES_PER_ROUTE: usize = 16;
 
 /// One data plane.
 #[derive(Debug)]
@@ -116,7 +90,7 @@ impl Rib {
             id,
             standalone,
             cursor: self.journal.now(),
-            walk: filled.then(|| Walk { next: start(), to: None, then_to: None }),
+            walk: filled.then(Walk::new),
             walk_asked: false,
             journal_turn: false,
             told: position,
@@ -199,7 +173,7 @@ impl Rib {
         let cursor = self.journal.now();
         let backend = &mut self.backends[at];
         backend.cursor = cursor;
-        backend.walk = Some(Walk { next: start(), to: None, then_to: None });
+        backend.walk = Some(Walk::new());
         backend.journal_turn = false;
         backend.told = position - 1;
         backend.acked = 0;
@@ -292,8 +266,7 @@ impl Rib {
                 Err(Overrun) => {
                     let backend = &mut self.backends[at];
                     backend.cursor = self.journal.now();
-                    let round = backend.walk.map(|walk| walk.next).filter(|next| *next != start());
-                    backend.walk = Some(Walk { next: round.unwrap_or_else(start), to: None, then_to: round });
+                    backend.walk = Some(backend.walk.map_or(Walk::new(), Walk::again));
                     return;
                 }
             }
@@ -306,59 +279,37 @@ impl Rib {
 
     fn tell_if_current<F: Tabled>(&mut self, at: usize, key: Key, position: u64, delta: &mut FibDelta) {
         let dest = F::table(&self.tables).dest(key.slot());
-        let later = self.backends[at].walk.is_some_and(|walk| walk.will_reach(F::net(dest.prefix)));
+        let later = self.backends[at].walk.is_some_and(|walk| walk.will_reach(Place::of(key)));
         if dest.seq == position && !later {
             self.tell::<F>(at, key.slot(), delta);
         }
     }
 
     fn pull_walk(&mut self, at: usize, limit: usize, delta: &mut FibDelta) {
-        let Some(walk) = self.backends[at].walk else { return };
-        let mut next = match walk.next {
-            IpNet::V4(from) => match self.tell_from::<V4>(at, from, walk.to, limit, delta) {
-                Some(next) => Some(next.into()),
-                None if walk.to.is_some_and(|to| to <= start_v6()) => None,
-                None => Some(start_v6()),
-            },
-            IpNet::V6(from) => self.tell_from::<V6>(at, from, walk.to, limit, delta).map(IpNet::from),
-        };
-        let mut then = walk;
-        if next.is_none() && walk.then_to.is_some() {
-            next = Some(start());
-            then = Walk { to: walk.then_to, then_to: None, ..walk };
+        let Some(mut walk) = self.backends[at].walk else { return };
+        let mut ended = false;
+        for _ in 0..limit.saturating_mul(PLACES_PER_ROUTE) {
+            if delta.routes.len() >= limit {
+                break;
+            }
+            let Some(place) = walk.step(&self.tables) else {
+                ended = true;
+                break;
+            };
+            match place.key(&self.tables) {
+                Some(key) if key.is_v6() => self.tell::<V6>(at, key.slot(), delta),
+                Some(key) => self.tell::<V4>(at, key.slot(), delta),
+                None => {}
+            }
         }
         let backend = &mut self.backends[at];
         backend.journal_turn = true;
-        match next {
-            Some(next) => backend.walk = Some(Walk { next, ..then }),
-            None => {
-                // The journal has been read along, so the walk ends at its cursor.
-                backend.walk = None;
-                backend.told = backend.cursor.passed();
-                delta.walk_done = std::mem::take(&mut backend.walk_asked);
-            }
+        backend.walk = Some(walk).filter(|_| !ended);
+        if ended {
+            // The journal has been read along, so the walk ends at its cursor.
+            backend.told = backend.cursor.passed();
+            delta.walk_done = std::mem::take(&mut backend.walk_asked);
         }
-    }
-
-    /// Tells at most `limit` destinations from `from` on, before `to`; returns where to go on.
-    fn tell_from<F: Tabled>(
-        &mut self,
-        at: usize,
-        from: F::Prefix,
-        to: Option<IpNet>,
-        limit: usize,
-        delta: &mut FibDelta,
-    ) -> Option<F::Prefix> {
-        let page: Vec<(F::Prefix, Slot)> = F::table(&self.tables)
-            .tree
-            .from(from, true)
-            .take_while(|(prefix, _)| to.is_none_or(|to| F::net(*prefix) < to))
-            .take(limit + 1)
-            .collect();
-        for (_, slot) in page.iter().take(limit) {
-            self.tell::<F>(at, *slot, delta);
-        }
-        page.get(limit).map(|(prefix, _)| *prefix)
     }
 
     /// Appends a destination's current state, and before it the next-hop object if the data plane has it not yet.

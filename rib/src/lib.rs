@@ -5,7 +5,7 @@
 //!
 //! | question | room |
 //! |---|---|
-//! | where is a prefix? | [`table`], over a tree of prefixes and a slab of destinations |
+//! | where is a prefix? | [`table`], over a tree of prefixes and a slab of destinations; `places` walks along the slab |
 //! | which route wins? | `select`, over routes that are interned once each |
 //! | does its next hop resolve? | `resolve`, `legs`, and `track`, the reverse index |
 //! | who has been told? | [`journal`], read by data planes (`dataplane`) and by watchers ([`watch`]) |
@@ -23,6 +23,7 @@ pub mod journal;
 mod legs;
 pub mod message;
 pub mod nexthop;
+mod places;
 pub mod query;
 mod resolve;
 mod rib;

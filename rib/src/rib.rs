@@ -19,6 +19,7 @@ use crate::intern::{RouteId, Routes};
 use crate::journal::Journal;
 use crate::message::{Input, Output, Reach, Reachability};
 use crate::nexthop::Forwarding;
+use crate::places::Walk;
 use crate::resolve::{Effect, NexthopTracker, World};
 use crate::route::{Protocol, RouteBatch, Source};
 use crate::select;
@@ -56,19 +57,8 @@ const GRAVES_PER_CALL: usize = WORK_PER_CALL;
 enum Job {
     /// A batch, its next change, and the interned numbers of its routes as far as they have been met.
     Batch { batch: RouteBatch, next: usize, ids: Vec<Option<RouteId>> },
-    /// Removal of all the source's routes; the next place.
-    Flush { next: u64 },
-}
-
-/// A walk over all places. A place is a slot of either family, even ones IPv4's and odd ones IPv6's, so that places keep
-/// their meaning while the tables grow.
-#[derive(Clone, Copy, Debug)]
-struct Sweep {
-    next: u64,
-    /// Where to stop; the last place if `None`.
-    to: Option<u64>,
-    /// After the last place go on from the first to this one.
-    then_to: Option<u64>,
+    /// Removal of all the source's routes.
+    Flush { walk: Walk },
 }
 
 /// The routing information base.
@@ -92,7 +82,7 @@ pub struct Rib {
     /// The source whose turn is next.
     turn: usize,
     /// A walk over all slots that selects anew.
-    sweep: Option<Sweep>,
+    sweep: Option<Walk>,
     /// Removed destinations, to be freed when every reader has passed the position.
     graves: VecDeque<(u64, Key)>,
 }
@@ -149,7 +139,7 @@ impl Rib {
                 let ids = vec![None; batch.routes.len()];
                 self.jobs[batch.source as usize].push_back(Job::Batch { batch, next: 0, ids });
             }
-            Input::Flush(source) => self.jobs[source as usize].push_back(Job::Flush { next: 0 }),
+            Input::Flush(source) => self.jobs[source as usize].push_back(Job::Flush { walk: Walk::new() }),
             Input::Interface { index, up } => self.nexthops.set_interface(index, up),
             Input::Track { client, add, remove } => self.track(client, &add, &remove, out),
             Input::Fib(progress) => self.progress(progress),
@@ -215,30 +205,11 @@ impl Rib {
                         }
                     }
                     // A walk under way has passed some of the users: it comes round to this place again.
-                    Users::Many => {
-                        let here = self.sweep.map_or(0, |sweep| sweep.next);
-                        self.sweep =
-                            Some(Sweep { next: here, to: None, then_to: Some(here).filter(|place| *place > 0) });
-                    }
+                    Users::Many => self.sweep = Some(self.sweep.map_or(Walk::new(), Walk::again)),
                 },
             }
         }
         spent
-    }
-
-    /// One more than the last place.
-    fn places(&self) -> u64 {
-        2 * u64::from(self.tables.v4.slots().max(self.tables.v6.slots()))
-    }
-
-    /// The slot at a place, if its family has that many.
-    fn key_at(&self, place: u64) -> Option<Key> {
-        let slot = u32::try_from(place / 2).ok()?;
-        if place.is_multiple_of(2) {
-            (slot < self.tables.v4.slots()).then(|| Key::new::<V4>(slot))
-        } else {
-            (slot < self.tables.v6.slots()).then(|| Key::new::<V6>(slot))
-        }
     }
 
     /// Selects anew over the next places, up to `units` of work.
@@ -246,18 +217,15 @@ impl Rib {
         let mut looked = 0;
         let mut changed = 0;
         while changed + looked / PLACES_PER_UNIT < units {
-            let Some(sweep) = self.sweep else { break };
-            let place = sweep.next;
-            if sweep.to.is_some_and(|to| place >= to) {
-                self.sweep = None;
-            } else if place >= self.places() {
-                self.sweep = sweep.then_to.map(|to| Sweep { next: 0, to: Some(to), then_to: None });
-            } else {
-                self.sweep = Some(Sweep { next: place + 1, ..sweep });
-                looked += 1;
-                if let Some(key) = self.key_at(place) {
-                    changed += usize::from(self.reselect_key(key));
+            let Some(walk) = &mut self.sweep else { break };
+            match walk.step(&self.tables) {
+                Some(place) => {
+                    looked += 1;
+                    if let Some(key) = place.key(&self.tables) {
+                        changed += usize::from(self.reselect_key(key));
+                    }
                 }
+                None => self.sweep = None,
             }
         }
         changed + looked.div_ceil(PLACES_PER_UNIT)
@@ -274,7 +242,7 @@ impl Rib {
             self.turn = (self.turn + 1) % self.jobs.len();
             match self.jobs[source as usize].pop_front() {
                 Some(Job::Batch { batch, next, ids }) => return self.batch(batch, next, ids, units),
-                Some(Job::Flush { next }) => return self.flush(source, next, units),
+                Some(Job::Flush { walk }) => return self.flush(source, walk, units),
                 None => {}
             }
         }
@@ -335,14 +303,15 @@ impl Rib {
     }
 
     /// Removes the source's routes over the next slots.
-    fn flush(&mut self, source: Source, mut next: u64, units: usize) -> usize {
+    fn flush(&mut self, source: Source, mut walk: Walk, units: usize) -> usize {
         let mut looked = 0;
         let mut changed = 0;
         while changed + looked / PLACES_PER_UNIT <= units {
-            if next >= self.places() || self.held_by_source[source as usize] == 0 {
+            if self.held_by_source[source as usize] == 0 {
                 return changed + 1;
             }
-            if let Some(key) = self.key_at(next) {
+            let Some(place) = walk.step(&self.tables) else { return changed + 1 };
+            if let Some(key) = place.key(&self.tables) {
                 let removed = if key.is_v6() {
                     self.flush_slot::<V6>(key.slot(), source)
                 } else {
@@ -351,9 +320,8 @@ impl Rib {
                 changed += usize::from(removed);
             }
             looked += 1;
-            next += 1;
         }
-        self.jobs[source as usize].push_front(Job::Flush { next });
+        self.jobs[source as usize].push_front(Job::Flush { walk });
         changed + looked.div_ceil(PLACES_PER_UNIT)
     }
 

@@ -34,6 +34,7 @@ pub struct KernelBackend {
 }
 
 /// Messages that concern one route each, with what the answer changes.
+#[derive(Clone, Copy)]
 struct Write<'a> {
     prefix: IpNet,
     target: Target<'a>,
@@ -212,24 +213,27 @@ fn fault(errno: i32) -> FibFault {
 /// The order in which the kernel's trees work fastest. The IPv6 tree likes neighbors after each other. The IPv4 trie resizes its
 /// upper nodes again and again under sorted writes: a random eighth first gives them their size, and removal is random
 /// altogether (a million routes: 4.4 s of processor, 8 s in the order of writing).
-fn order(writes: &mut [Write<'_>]) {
+fn order(writes: &mut Vec<Write<'_>>) {
     if writes.len() < ORDER_ROUTES {
         return;
     }
     let key = |write: &Write<'_>| match write.prefix {
         IpNet::V4(net) => {
-            let bits = net.network().to_bits();
             let mixed = backlog::mixed(net);
             let removal = write.target == Target::Remove;
-            let rank = if removal || backlog::is_early(mixed) { u64::from(mixed) } else { 1 << 32 | u64::from(bits) };
+            let early = removal || backlog::is_early(mixed);
+            let place = if early { mixed } else { net.network().to_bits() };
             // Removals first: they make room.
-            u128::from(!removal) << 64 | u128::from(rank << 8 | u64::from(net.prefix_len()))
+            u64::from(!removal) << 41 | u64::from(!early) << 40 | u64::from(place) << 8 | u64::from(net.prefix_len())
         }
-        // The length needs no place: at equal addresses, the order of writing does.
-        IpNet::V6(net) => net.network().to_bits(),
+        // Neighbors need no more than this; between them, and at equal addresses, the order of writing does.
+        IpNet::V6(net) => (net.network().to_bits() >> 64) as u64,
     };
-    if !writes.is_sorted_by_key(key) {
-        writes.sort_by_cached_key(key);
+    // Numbers are sorted many times faster than messages.
+    let mut places: Vec<(u64, u32)> = writes.iter().map(key).zip(0..).collect();
+    if !places.is_sorted() {
+        places.sort_unstable();
+        *writes = places.into_iter().map(|(_, at)| writes[at as usize]).collect();
     }
 }
 

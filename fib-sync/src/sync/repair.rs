@@ -6,14 +6,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use ipnet::IpNet;
 use rib::{FibRoute, Forwarding, NextHopId};
+use smallvec::SmallVec;
 
 use super::write::Marked;
-use super::{Difference, Phase, SLICE_ROUTES, Sync};
+use super::{Difference, LOOKED_UP_TOGETHER, Phase, SLICE_ROUTES, Sync};
 use crate::backend::{BackendError, Installed};
 use crate::mirror::State;
-
-/// Routes found that are compared together.
-const COMPARED_TOGETHER: usize = 256;
 
 impl Sync {
     /// Reads the data plane: equal routes are as told, other wanted ones are queued to be written; what the RIB has not named
@@ -49,11 +47,11 @@ impl Sync {
                 }
             }
         };
-        let mut found = Vec::with_capacity(COMPARED_TOGETHER);
+        let mut found = Vec::with_capacity(LOOKED_UP_TOGETHER);
         let answer = backend.dump(&mut |mut installed| {
             installed.prefix = installed.prefix.trunc();
             found.push(installed);
-            if found.len() == COMPARED_TOGETHER {
+            if found.len() == LOOKED_UP_TOGETHER {
                 compare(&mut found);
             }
         });
@@ -87,15 +85,19 @@ impl Sync {
     pub(super) fn repair_slice(&mut self, now: Instant) {
         if !self.repairs.is_empty() {
             let slice = self.repairs.take(SLICE_ROUTES);
-            // Those that a delta has written meanwhile are done.
             let mirror = &mut self.mirror;
-            let installed = |state| if state == State::Pending { State::Installed } else { state };
-            let still = |prefix: IpNet| match mirror.update(prefix, installed) {
-                Some((slot, State::Pending)) => Some((prefix, Some(slot))),
-                _ => None,
-            };
-            let slice: Vec<_> = slice.into_iter().filter_map(still).collect();
-            self.write_on(now, &slice, Marked::Installed);
+            let mut still = Vec::with_capacity(slice.len());
+            for together in slice.chunks(LOOKED_UP_TOGETHER) {
+                // Those that a delta has written meanwhile are done. The first look is for the cache.
+                let waits = |prefix: &&IpNet| matches!(mirror.get(**prefix), Some((_, State::Pending)));
+                let waiting: SmallVec<[IpNet; LOOKED_UP_TOGETHER]> = together.iter().filter(waits).copied().collect();
+                let installed = |state| if state == State::Pending { State::Installed } else { state };
+                still.extend(waiting.into_iter().filter_map(|prefix| match mirror.update(prefix, installed) {
+                    Some((slot, State::Pending)) => Some((prefix, Some(slot))),
+                    _ => None,
+                }));
+            }
+            self.write_on(now, &still, Marked::Installed);
             if self.repairs.is_empty() && !self.is_away() {
                 let unused = self.release_gone();
                 self.write(now, &[], &[], &unused);

@@ -10,7 +10,7 @@ use rib::{
 };
 use smallvec::smallvec;
 
-use super::{Input, Outbox, Phase, Sync};
+use super::{Input, LOAD_ROUTES, Outbox, Phase, Sync};
 use crate::memory::{MemoryBackend, Plane};
 
 const ETH0: u32 = 2;
@@ -128,6 +128,35 @@ fn what_the_rib_tells_is_in_force_when_it_is_acknowledged() {
     assert_eq!(b.progress().through, 2);
     assert_eq!(b.plane.routes().len(), 1);
     assert!(b.in_step());
+}
+
+/// Batches that waited together come as one, in which a prefix may stand several times.
+#[test]
+fn of_a_prefix_that_stands_twice_in_a_batch_the_last_word_is_written_once() {
+    let mut b = Bench::new();
+    b.delta(&[(1, "2:10.0.0.7"), (2, "3:10.0.1.7")], &[("192.0.2.0/24", 1), ("198.51.100.0/24", 1)], true);
+    let before = b.plane.written();
+    let routes = [("192.0.2.0/24", 0), ("198.51.100.0/24", 2), ("192.0.2.0/24", 2), ("198.51.100.0/24", 0)];
+    b.delta(&[], &routes, false);
+    let written = b.plane.written();
+    assert_eq!((written.routes - before.routes, written.removals - before.removals), (1, 1));
+    assert!(b.holds("192.0.2.0/24", "3:10.0.1.7") && b.in_step());
+    assert_eq!(b.plane.routes().len(), 1);
+}
+
+#[test]
+fn a_route_that_is_taken_back_and_given_again_within_a_load_is_never_gone() {
+    let mut b = Bench::new();
+    b.delta(&[(1, "2:10.0.0.7"), (2, "3:10.0.1.7")], &[("192.0.2.0/24", 1), ("198.51.100.0/24", 1)], true);
+    let load: Vec<String> = (0..LOAD_ROUTES + 10).map(|n| format!("10.{}.{}.0/24", n >> 8, n & 255)).collect();
+    let mut routes = vec![("192.0.2.0/24", 0), ("198.51.100.0/24", 0)];
+    routes.extend(load.iter().map(|prefix| (prefix.as_str(), 1)));
+    routes.push(("192.0.2.0/24", 2));
+    b.delta(&[], &routes, false);
+    assert!(b.holds("192.0.2.0/24", "2:10.0.0.7"), "as before until its turn comes");
+    b.pass(SECOND);
+    assert!(b.holds("192.0.2.0/24", "3:10.0.1.7") && b.in_step());
+    assert_eq!(b.plane.routes().len(), load.len() + 1);
 }
 
 #[test]

@@ -1,11 +1,10 @@
-//! Deltas that have waited together become one, with each prefix and each object once and as told last.
+//! Deltas that have waited together become one; the machine writes each prefix of it once, as told last.
 //!
 //! A large batch is written faster than many small ones (the kernel's tries have an order they like, and both families go side by
 //! side), and what changed twice while the data plane was busy is one message.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use ipnet::IpNet;
 use rib::{FibDelta, NextHopId};
 
 /// True if `next` may be folded into what `so_far` became: the end of a walk sweeps, so nothing may overtake it, and a number
@@ -16,7 +15,7 @@ pub(super) fn folds(so_far: &FibDelta, next: &FibDelta) -> bool {
     !so_far.walk_done && !so_far.unused.iter().chain(removed).any(named_again)
 }
 
-/// `next` after `so_far`. Prefixes may stand twice until [`settle`].
+/// `next` after `so_far`. Prefixes and objects may stand twice; the later word counts.
 pub(super) fn join(so_far: &mut FibDelta, mut next: FibDelta) {
     so_far.next_hops.append(&mut next.next_hops);
     so_far.routes.append(&mut next.routes);
@@ -25,19 +24,12 @@ pub(super) fn join(so_far: &mut FibDelta, mut next: FibDelta) {
     so_far.through = so_far.through.max(next.through);
 }
 
-/// Leaves of each prefix and each object what was said last, in the order of those last words.
-pub(super) fn settle(delta: &mut FibDelta) {
-    let mut objects: HashSet<NextHopId, FixedState> = HashSet::default();
-    keep_last(&mut delta.next_hops, |op| objects.insert(op.id));
-    let mut prefixes: HashSet<IpNet, FixedState> =
-        HashSet::with_capacity_and_hasher(delta.routes.len(), FixedState::default());
-    keep_last(&mut delta.routes, |route| prefixes.insert(route.prefix));
-}
-
-fn keep_last<T>(items: &mut Vec<T>, mut first_seen: impl FnMut(&T) -> bool) {
-    items.reverse();
-    items.retain(|item| first_seen(item));
-    items.reverse();
+/// Leaves of each object what was said last, in the order of those last words.
+pub(super) fn settle_objects(delta: &mut FibDelta) {
+    let mut said: HashSet<NextHopId, FixedState> = HashSet::default();
+    delta.next_hops.reverse();
+    delta.next_hops.retain(|op| said.insert(op.id));
+    delta.next_hops.reverse();
 }
 
 #[cfg(test)]
@@ -55,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_about_each_prefix_and_object_stands() {
+    fn the_last_word_about_each_object_stands_and_routes_keep_their_order() {
         let mut delta = FibDelta {
             next_hops: vec![object(1, Discard::Blackhole)],
             routes: vec![route("192.0.2.0/24", Some(1)), route("198.51.100.0/24", Some(1))],
@@ -71,9 +63,14 @@ mod tests {
         };
         assert!(folds(&delta, &next));
         join(&mut delta, next);
-        settle(&mut delta);
+        settle_objects(&mut delta);
         assert_eq!(delta.next_hops, [object(1, Discard::Prohibit), object(2, Discard::Blackhole)]);
-        let routes = [route("198.51.100.0/24", Some(1)), route("192.0.2.0/24", None), route("203.0.113.0/24", Some(2))];
+        let routes = [
+            route("192.0.2.0/24", Some(1)),
+            route("198.51.100.0/24", Some(1)),
+            route("192.0.2.0/24", None),
+            route("203.0.113.0/24", Some(2)),
+        ];
         assert_eq!(delta.routes, routes);
         assert_eq!((delta.through, delta.walk_done, delta.unused), (9, true, vec![NextHopId(7)]));
     }
