@@ -239,6 +239,14 @@ fn what_the_dpdk_router_may_not_do_the_kernel_does() {
     });
 }
 
+#[test]
+fn the_dpdk_router_follows_the_mac_address_of_its_interface() {
+    let Some(lab) = triangle("the_dpdk_router_follows_the_mac_address_of_its_interface") else { return };
+    let anyhop = lab.start("anyhop", TARGETS);
+    lab.acquaint();
+    triangle::changes_address(&anyhop, "dpdk", &lab.left, &lab.router, &lab.right);
+}
+
 /// What a router that the daemon itself starts lives with: its tables, no ports.
 #[test]
 fn a_bundled_router_outlives_a_crash_and_ends_with_the_next_daemon() {

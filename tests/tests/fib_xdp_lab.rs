@@ -208,6 +208,14 @@ fn what_xdp_may_not_do_the_kernel_does() {
 }
 
 #[test]
+fn xdp_follows_the_mac_address_of_its_interface() {
+    let Some(lab) = triangle("xdp_follows_the_mac_address_of_its_interface") else { return };
+    let anyhop = lab.start(TARGETS);
+    lab.acquaint();
+    triangle::changes_address(&anyhop, "xdp", &lab.left, &lab.router, &lab.right);
+}
+
+#[test]
 fn the_death_of_the_daemon_loses_no_packet_and_the_next_takes_over() {
     let Some(lab) = triangle("the_death_of_the_daemon_loses_no_packet_and_the_next_takes_over") else { return };
     let mut anyhop = lab.start(TARGETS);

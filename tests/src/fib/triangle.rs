@@ -179,3 +179,36 @@ pub fn narrows(anyhop: &Anyhop, name: &str, left: &Node, router: &Node, right: &
     left.sh("ip route flush cache");
     rises(anyhop, name, "mtu", &mut || arrives(left, "-M dont -s 1440 192.0.2.1"));
 }
+
+/// The administrator gives the router's links to both hosts other MAC addresses: frames for the old one are forwarded no more, those
+/// for the new one are, and those that leave come from it.
+///
+/// # Panics
+/// If the data plane does otherwise.
+pub fn changes_address(anyhop: &Anyhop, name: &str, left: &Node, router: &Node, right: &Node) {
+    let (near, far) = ("02:00:00:00:aa:01", "02:00:00:00:aa:02");
+    let link: Value = serde_json::from_str(&router.ip("-j link show l0")).expect("JSON");
+    let old = link[0]["address"].as_str().expect("an address").to_owned();
+    arrives(left, "192.0.2.1");
+    for (interface, address) in [("l0", near), ("r0", far)] {
+        router.ip(&format!("link set {interface} address {address}"));
+    }
+    left.ip(&format!("neigh replace 10.1.0.1 lladdr {old} dev eth0 nud reachable"));
+    wait_for("frames for the old address to be forwarded no more", || {
+        let before = counted(anyhop, name, "forwarded-ipv4");
+        let said = says(left, "192.0.2.1");
+        let after = counted(anyhop, name, "forwarded-ipv4");
+        if after == before && said.contains("100% packet loss") { Ok(()) } else { Err(said) }
+    });
+    for (host, interface, gateway) in [(left, "eth0", "10.1.0.1"), (right, "eth0", "10.2.0.1")] {
+        host.ip(&format!("neigh flush dev {interface}"));
+        acquaint(host, &[gateway]);
+    }
+    let script = "import socket\ns=socket.socket(17,3,8);s.bind(('eth0',2048));print('ready',flush=True)\n\
+                  while True:\n  f=s.recv(2048)\n  if f[23]==1 and f[34]==8: print(f[6:12].hex(':'),flush=True);break\n";
+    let mut witness = right.spawn("witness", right.command("python3").args(["-c", script]));
+    wait_for("the witness", || if witness.log().contains("ready") { Ok(()) } else { Err(witness.log()) });
+    assert!(rises(anyhop, name, "forwarded-ipv4", &mut || arrives(left, "192.0.2.1")) >= 4, "both ways");
+    assert!(witness.wait(Duration::from_secs(10)).success());
+    assert_eq!(witness.log().lines().last(), Some(far), "where the frames come from");
+}
