@@ -55,11 +55,11 @@ pub enum XdpTable {
 pub struct XdpLimits {
     /// IPv4 routes: 11 to 22 octets each.
     pub ipv4_routes: u32,
-    /// IPv6 routes: 32 to 64 octets each.
+    /// IPv6 routes: 32 to 64 octets each, and two lists of 64.
     pub ipv6_routes: u32,
     /// Blocks of 256 IPv4 addresses with prefixes longer than /24: 1 KiB each.
     pub ipv4_groups: u32,
-    /// The same for IPv6, one for every 8 bits beyond /24 that a prefix needs and does not share: 1 KiB each.
+    /// Places in the IPv6 table from which more than seven prefixes go on: 1 KiB each.
     pub ipv6_groups: u32,
     /// Next-hop objects, and as many legs.
     pub next_hops: u32,
@@ -73,7 +73,7 @@ impl Default for XdpLimits {
             ipv4_routes: 1_500_000,
             ipv6_routes: 500_000,
             ipv4_groups: 16_384,
-            ipv6_groups: 262_144,
+            ipv6_groups: 65_536,
             next_hops: 65_536,
             neighbors: 16_384,
         }

@@ -1,15 +1,28 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The maps and their layout, version 1. `fib-sync/src/xdp/layout.rs` is the other side of each line; docs/fib.md tells foreign
+/* The maps and their layout, version 2. `fib-sync/src/xdp/layout.rs` is the other side of each line; docs/fib.md tells foreign
  * programs how to read them. All arrays that the daemon writes are mmapable: a write is one aligned store of 4 or 8 octets, so
  * a packet sees the word before or the word after, never a mixture. */
 #ifndef ANYHOP_TABLES_H
 #define ANYHOP_TABLES_H
 #include "bpf.h"
 
-/* A route word: either the number of a group of 256 further words (EXT), or an object and the length of its prefix. */
+/* A word of the tables: an object and the length of its prefix; or the number of a group of 256 further words (EXT) or of a list
+ * (LIST), and after how many bits of the address it goes on there. */
 #define EXT 0x80000000u
+#define LIST 0x40000000u
 #define OBJECT(word) ((word) & 0x3fffffu)
+#define LENGTH(word) ((word) >> 22 & 0xff)
 #define STRIDE_ROOT 24
+
+/* Up to seven prefixes, the longest first, each with a word; free ones have the word 0. Keys are the 32 bits of the address from
+ * where the list goes on. An address that none of them is for has the word `under`. */
+#define LIST_ROUTES 7
+struct list {
+	__u32 under;
+	__u32 word[LIST_ROUTES];
+	__u32 key[LIST_ROUTES];
+	__u32 zero;
+};
 
 /* An object word: kind << 56 | what the kind says. */
 enum object { OBJECT_NONE, OBJECT_LEG, OBJECT_GROUP, OBJECT_DROP, OBJECT_LOCAL, OBJECT_PUNT };
@@ -79,6 +92,7 @@ ARRAY_OF(v4_root, 1 << 20, struct words);
 ARRAY_OF(v4_groups, 16, struct words);
 ARRAY_OF(v6_root, 1 << 20, struct words);
 ARRAY_OF(v6_groups, 16, struct words);
+ARRAY_OF(v6_lists, 1, struct list);
 ARRAY_OF(objects, 1, __u64);
 ARRAY_OF(legs, 1, __u64);
 ARRAY_OF(buckets, 1, struct words);
@@ -133,43 +147,59 @@ INLINE __u32 lookup4(__u32 addr)
 		return 0;
 	__u32 word = *(volatile __u32 *)at;
 	if (word & EXT) {
-		__u32 index = ((word & ~EXT) << 8) | (addr & 255);
+		__u32 index = OBJECT(word) << 8 | (addr & 255);
 		at = WORD(v4_groups, index);
 		word = at ? *(volatile __u32 *)at : 0;
 	}
 	return word;
 }
 
+/* The word of a list that goes on after `depth` bits, for the 32 bits of an address from there. */
+INLINE __u32 in_list(const struct list *list, __u32 window, __u32 depth)
+{
+	__u32 found = *(volatile __u32 *)&list->under;
+#pragma unroll
+	for (int at = 0; at < LIST_ROUTES; at++) {
+		__u32 word = *(volatile __u32 *)&list->word[at];
+		if (!word)
+			break;
+		/* 1 to 32 bits count, the others are shifted away. */
+		if ((list->key[at] ^ window) >> ((depth - LENGTH(word)) & 31) == 0) {
+			found = word;
+			break;
+		}
+	}
+	return found;
+}
+
 /* The route word of an IPv6 address in network order; 0 = no route. */
 INLINE __u32 lookup6(const __u32 *addr)
 {
-	__u32 first = ntoh32(addr[0]);
-	__u32 *at = WORD(v6_root, first >> 8);
+	__u64 high = (__u64)ntoh32(addr[0]) << 32 | ntoh32(addr[1]);
+	__u64 low = (__u64)ntoh32(addr[2]) << 32 | ntoh32(addr[3]);
+	__u32 *at = WORD(v6_root, (__u32)(high >> 40));
 	if (!at)
 		return 0;
 	__u32 word = *(volatile __u32 *)at;
-	/* 8 octets after the first three reach /88, five more /128. */
-	__u64 rest = (__u64)(first & 255) << 56 | (__u64)ntoh32(addr[1]) << 24 | ntoh32(addr[2]) >> 8;
-	for (int step = 0; step < 8 && (word & EXT); step++) {
-		__u32 index = ((word & ~EXT) << 8) | (__u32)(rest >> 56);
-		rest <<= 8;
-		at = WORD(v6_groups, index);
-		if (!at)
-			return 0;
-		word = *(volatile __u32 *)at;
-	}
-	if (word & EXT) {
-		rest = (__u64)(ntoh32(addr[2]) & 255) << 56 | (__u64)ntoh32(addr[3]) << 24;
-		for (int step = 0; step < 5 && (word & EXT); step++) {
-			__u32 index = ((word & ~EXT) << 8) | (__u32)(rest >> 56);
-			rest <<= 8;
-			at = WORD(v6_groups, index);
+	/* Every step goes 8 bits further at least. */
+	for (int step = 0; step < 13 && (word & (EXT | LIST)); step++) {
+		__u32 depth = LENGTH(word);
+		__u32 number = OBJECT(word);
+		/* 24 to 120, in steps of 8. */
+		__u32 window = depth < 64 ? (high << (depth & 63) | low >> (-depth & 63)) >> 32 : low << (depth & 63) >> 32;
+		if (word & EXT) {
+			at = WORD(v6_groups, number << 8 | window >> 24);
 			if (!at)
 				return 0;
 			word = *(volatile __u32 *)at;
+		} else {
+			struct list *list = bpf_map_lookup_elem(&v6_lists, &number);
+			if (!list)
+				return 0;
+			word = in_list(list, window, depth);
 		}
 	}
-	return word & EXT ? 0 : word;
+	return word & (EXT | LIST) ? 0 : word;
 }
 
 #endif

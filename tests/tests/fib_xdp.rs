@@ -23,7 +23,7 @@ fn xdp_conforms() {
         let ground = two_links();
         let mut backend = XdpBackend::open(config(&bpffs, &["v0", "v1"])).expect("XDP");
         conformance(&mut backend, ground);
-        assert_eq!(backend.groups_used(), [0, 0]);
+        assert_eq!(backend.groups_used(), [(0, 0); 2]);
     });
 }
 
@@ -286,7 +286,8 @@ fn no_lookup_meets_a_half_written_state_during_churn() {
         let ground = gateways();
         let mut config = config(&bpffs, &["v0", "v1"]);
         config.limits.ipv4_groups = 96;
-        config.limits.ipv6_groups = 400;
+        config.limits.ipv6_groups = 48;
+        config.limits.ipv6_routes = 256;
         let mut backend = XdpBackend::open(config).expect("XDP");
         let objects =
             [object(1, ground.v4(0)), object(2, ground.v4(1)), object(3, Forwarding::Discard(Discard::Blackhole))];
@@ -335,7 +336,9 @@ fn no_lookup_meets_a_half_written_state_during_churn() {
                     standing.push(Ipv4Net::new_assert(addr.into(), length).trunc().into());
                     let length = rng.u8(49..=128);
                     let top: u128 = if own { 0x2a00 << 112 } else { 0x2b00 << 112 };
-                    let addr = top | u128::from(rng.u8(0..24)) << 72 | u128::from(rng.u16(0..4096));
+                    // Every other one in the first three /56, which then need groups below them.
+                    let near = u128::from(rng.u8(0..24) >> (n % 2 * 3));
+                    let addr = top | near << 72 | u128::from(rng.u16(0..4096));
                     standing.push(Ipv6Net::new_assert(addr.into(), length).trunc().into());
                 }
                 standing.sort_unstable();
@@ -365,6 +368,37 @@ fn no_lookup_meets_a_half_written_state_during_churn() {
         write(&mut backend, &[]);
         probe.lookups(Lookup::Judge, true, ground.links[0], 200).expect("a run");
         assert!(probe.wrong() > 0);
+    });
+}
+
+/// What version 1 of the layout left, with all its routes, is read over by the next process.
+#[test]
+fn tables_of_an_older_layout_are_read_over() {
+    in_namespace(|| {
+        let bpffs = bpffs();
+        let ground = gateways();
+        let config = config(&bpffs, &["v0", "v1"]);
+        let routes =
+            [route("20.0.0.0/16", 1), route("20.0.3.128/25", 2), route("2a00::/32", 1), route("2a00::7:0/112", 2)];
+        {
+            let mut backend = XdpBackend::open(config.clone()).expect("XDP");
+            let objects = [object(1, ground.v4(0)), object(2, ground.v4(1))];
+            backend.apply(&objects, &routes, &[], &mut Vec::new()).expect("XDP");
+        }
+        for (version, survive) in [(1, true), (99, false)] {
+            Probe::say_version(&config.pin, version).expect("pinned tables");
+            let mut backend = XdpBackend::open(config.clone()).expect("XDP");
+            let mut found = Vec::new();
+            backend.dump(&mut |installed| found.push(installed.prefix)).expect("XDP");
+            found.sort_unstable();
+            let mut expected: Vec<IpNet> = routes.iter().map(|route| route.prefix).filter(|_| survive).collect();
+            expected.sort_unstable();
+            assert_eq!(found, expected, "version {version}");
+            let probe = Probe::open(&backend).expect("the probe");
+            probe.targets6(&[0x2a00 << 112 | 0x7_0001, 0x2a00 << 112 | 5]);
+            let (_, hits) = probe.lookups(Lookup::Stride, false, ground.links[0], 10).expect("a run");
+            assert_eq!(hits > 0, survive, "packets find them, version {version}");
+        }
     });
 }
 

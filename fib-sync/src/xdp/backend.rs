@@ -113,9 +113,9 @@ impl XdpBackend {
         self.shared.lock().plane.hops.internal(id)
     }
 
-    /// Groups of 256 words in use, for IPv4 and IPv6.
+    /// Groups of 256 words and lists in use, for IPv4 and IPv6.
     #[must_use]
-    pub fn groups_used(&self) -> [usize; 2] {
+    pub fn groups_used(&self) -> [(usize, usize); 2] {
         self.shared.lock().plane.groups_used()
     }
 }

@@ -1,8 +1,10 @@
-//! The layout of the maps, version 1: the other side of `fib-sync/xdp/tables.h`. Foreign programs rely on it: whoever changes
+//! The layout of the maps, version 2: the other side of `fib-sync/xdp/tables.h`. Foreign programs rely on it: whoever changes
 //! a line raises [`VERSION`].
 
 /// Raised whenever a program that knows the layout before would read wrongly.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
+/// Since this version the daemon's own book, and what its records mean, are as now: its routes can be read over.
+pub(super) const BOOK_SINCE: u64 = 1;
 /// First word of the `state` map: "ANYHOPX" and a zero.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"ANYHOPX\0");
 
@@ -22,9 +24,11 @@ pub(super) mod state {
     pub(in crate::xdp) const WORDS: usize = 64;
 }
 
-/// Set in a route word that is the number of a group.
+/// Set in a word that leads to a group.
 pub(super) const EXT: u32 = 1 << 31;
-/// Objects are numbered below this.
+/// Set in a word that leads to a list.
+pub(super) const LIST: u32 = 1 << 30;
+/// Objects, groups and lists are numbered below this.
 pub(super) const MAX_OBJECTS: u32 = 1 << 22;
 /// Bits that the first table resolves.
 pub(super) const ROOT_BITS: u8 = 24;
@@ -32,18 +36,24 @@ pub(super) const ROOT_BITS: u8 = 24;
 pub(super) const ROOT_WORDS: usize = 1 << ROOT_BITS;
 /// Words of a group.
 pub(super) const GROUP_WORDS: usize = 256;
+/// Prefixes in a list.
+pub(super) const LIST_ROUTES: usize = 7;
+/// Bits of an address that a list compares, from its depth on.
+pub(super) const LIST_BITS: u8 = 32;
+/// Words of a list: one for the rest, one for each prefix, then their keys: a line of the cache.
+pub(super) const LIST_WORDS: usize = 16;
 
 /// A route word: an object, and the length of the prefix it comes from.
 pub(super) const fn route_word(object: u32, length: u8) -> u32 {
     object | (length as u32) << 22
 }
 
-/// The prefix length in a route word that is no group.
+/// The prefix length in a route word; the depth of what another word leads to.
 pub(super) const fn word_length(word: u32) -> u8 {
     (word >> 22) as u8
 }
 
-/// The object in a route word that is no group.
+/// The object in a route word.
 #[cfg(test)]
 pub(super) const fn word_object(word: u32) -> u32 {
     word & (MAX_OBJECTS - 1)

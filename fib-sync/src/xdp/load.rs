@@ -21,7 +21,8 @@ use super::area::{Area, Word};
 use super::book::{Book, Layout, slots_for};
 use super::hops::{HopMaps, Hops};
 use super::layout::{
-    GROUP_WORDS, LEG_INFO_WORDS, MAGIC, MAX_OBJECTS, PORT_WORDS, PORTS, ROOT_WORDS, ROUTE6_WORDS, SLICE, VERSION, state,
+    BOOK_SINCE, GROUP_WORDS, LEG_INFO_WORDS, LIST_WORDS, MAGIC, MAX_OBJECTS, PORT_WORDS, PORTS, ROOT_WORDS,
+    ROUTE6_WORDS, SLICE, VERSION, state,
 };
 use super::plane::{FamilyTables, Plane, Table};
 use super::ports::Ports;
@@ -31,6 +32,8 @@ use crate::backend::BackendError;
 
 /// 32-bit words in one value of the tables.
 const PACKED: u32 = 16;
+/// Every write to a list takes another one. This many writes go by until all that are free were used, and a grace period is due.
+const SPARE_LISTS: u32 = 8192;
 /// Groups of legs.
 const SLICES: u32 = 4096;
 
@@ -59,6 +62,12 @@ fn refused(what: &str, error: &io::Error) -> BackendError {
     lost(what, error)
 }
 
+/// Lists for so many routes: one each up to /56, and for those that are longer and lie alone one for every 32 bits more; and some
+/// that wait until no packet reads them.
+fn lists_for(routes: u32) -> u32 {
+    routes.saturating_mul(2).saturating_add(SPARE_LISTS).min(MAX_OBJECTS)
+}
+
 /// Every pinned map with its number of entries.
 fn sizes(config: &XdpConfig) -> Vec<(&'static str, u32)> {
     let limits = &config.limits;
@@ -70,6 +79,7 @@ fn sizes(config: &XdpConfig) -> Vec<(&'static str, u32)> {
         ("v6_root", of(stride, ROOT_WORDS as u32 / PACKED)),
         ("v4_groups", of(stride, limits.ipv4_groups.saturating_mul(GROUP_WORDS as u32 / PACKED))),
         ("v6_groups", of(stride, limits.ipv6_groups.saturating_mul(GROUP_WORDS as u32 / PACKED))),
+        ("v6_lists", of(stride, lists_for(limits.ipv6_routes))),
         ("v4_lpm", of(!stride, limits.ipv4_routes)),
         ("v6_lpm", of(!stride, limits.ipv6_routes)),
         ("objects", objects),
@@ -190,22 +200,22 @@ fn fits(dir: &Path, config: &XdpConfig) -> bool {
     let sized = |(name, entries): &(&str, u32)| {
         pinned(dir, name).and_then(|map| map.info().ok()).is_some_and(|info| info.max_entries() == *entries)
     };
-    let Some(words) = state_words(dir) else { return false };
+    let Some(words) = state_words(dir, VERSION) else { return false };
     let word = |at: usize| words[at].load(Ordering::Acquire);
     let mode = u64::from(config.table == XdpTable::LpmTrie);
     word(state::WRITING) == 0 && word(state::LPM_MODE) == mode && sizes(config).iter().all(sized)
 }
 
-/// The state of a set of this version.
-fn state_words(dir: &Path) -> Option<Area<AtomicU64>> {
+/// The state of a set of this version, or of one since `oldest`.
+fn state_words(dir: &Path, oldest: u64) -> Option<Area<AtomicU64>> {
     let words: Area<AtomicU64> = Area::of_map(pinned(dir, "state")?.fd().as_fd(), state::WORDS).ok()?;
     let word = |at: usize| words[at].load(Ordering::Acquire);
-    (word(state::MAGIC) == MAGIC && word(state::VERSION) == VERSION).then_some(words)
+    (word(state::MAGIC) == MAGIC && (oldest..=VERSION).contains(&word(state::VERSION))).then_some(words)
 }
 
 /// Loads the program over the maps in `dir`, which are made if they are not there; `seed` is given for a new set.
 fn load(config: &XdpConfig, dir: &Path, seed: Option<u64>) -> Result<(Plane, OwnedFd), BackendError> {
-    let kept = || state_words(dir).map(|words| words[state::FLOW_SEED].load(Ordering::Acquire));
+    let kept = || state_words(dir, VERSION).map(|words| words[state::FLOW_SEED].load(Ordering::Acquire));
     let flow_seed = seed.or_else(kept).unwrap_or_default();
     let lpm_mode = u32::from(config.table == XdpTable::LpmTrie);
     let mut loader = EbpfLoader::new();
@@ -277,7 +287,9 @@ fn plane(config: &XdpConfig, ebpf: &mut Ebpf) -> io::Result<Plane> {
             (XdpTable::Stride, _) => {
                 let [root, groups] = if v4 { ["v4_root", "v4_groups"] } else { ["v6_root", "v6_groups"] };
                 let root: Area<AtomicU32> = area(ebpf, root, PACKED as usize)?;
-                Ok(Table::Stride(Box::new(Stride::new(root, area(ebpf, groups, PACKED as usize)?))))
+                let groups = area(ebpf, groups, PACKED as usize)?;
+                let lists = if v4 { None } else { Some(area(ebpf, "v6_lists", LIST_WORDS)?) };
+                Ok(Table::Stride(Box::new(Stride::new(root, groups, lists))))
             }
         }
     };
@@ -310,9 +322,9 @@ fn plane(config: &XdpConfig, ebpf: &mut Ebpf) -> io::Result<Plane> {
 
 type Found = Vec<(IpNet, Forwarding)>;
 
-/// The routes in a set of this version that cannot be taken up as it is.
+/// The routes in a set that cannot be taken up as it is, of this version or one whose books are alike.
 fn salvage(dir: &Path) -> Option<Found> {
-    state_words(dir)?;
+    state_words(dir, BOOK_SINCE)?;
     let hops = HopMaps {
         objects: area_of(&pinned(dir, "objects")?, 1).ok()?,
         legs: area_of(&pinned(dir, "legs")?, 1).ok()?,

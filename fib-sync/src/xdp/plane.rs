@@ -62,7 +62,12 @@ impl Table {
     /// Takes up what stands; false if it is not of one piece.
     fn adopt(&mut self, book: &Book) -> bool {
         match self {
-            Self::Stride(table) => table.adopt(book.records().map(|record| (record.address, record.length))),
+            Self::Stride(table) => {
+                let over = |address: u128, most: u8| {
+                    book.over(address, most + 1).map_or(0, |(length, object)| route_word(object, length))
+                };
+                table.adopt(book.records().map(|record| (record.address, record.length)), &over)
+            }
             // Written one by one by the kernel: if the book was closed, they agree.
             Self::Trie4(_) | Self::Trie6(_) => true,
         }
@@ -148,11 +153,11 @@ impl Plane {
         self.families.iter().map(own).sum()
     }
 
-    /// Groups in use per family; 0 in trie mode.
-    pub(super) fn groups_used(&self) -> [usize; 2] {
+    /// Groups and lists in use per family; 0 in trie mode.
+    pub(super) fn groups_used(&self) -> [(usize, usize); 2] {
         [0, 1].map(|at: usize| match &self.families[at].table {
-            Table::Stride(table) => table.groups_used(),
-            Table::Trie4(_) | Table::Trie6(_) => 0,
+            Table::Stride(table) => table.used(),
+            Table::Trie4(_) | Table::Trie6(_) => (0, 0),
         })
     }
 

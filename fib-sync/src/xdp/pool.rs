@@ -25,6 +25,11 @@ impl Pool {
         self.retired.clear();
     }
 
+    /// Numbers that there are.
+    pub(super) fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
     /// Numbers in use.
     pub(super) fn used(&self) -> usize {
         self.fresh as usize - self.free.len() - self.retired.len()

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
@@ -15,6 +16,7 @@ use rib::IfIndex;
 
 use super::area::Area;
 use super::backend::XdpBackend;
+use super::layout::state;
 use super::{load, sys};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/xdp/probe.bpf.o"));
@@ -67,7 +69,7 @@ impl Probe {
     pub fn open(backend: &XdpBackend) -> io::Result<Self> {
         let dir = load::current(backend.pin()).ok_or_else(|| io::Error::other("no XDP tables are pinned"))?;
         let mut loader = EbpfLoader::new();
-        for name in ["v4_root", "v4_groups", "v6_root", "v6_groups"] {
+        for name in ["v4_root", "v4_groups", "v6_root", "v6_groups", "v6_lists"] {
             let entries = MapData::from_pin(dir.join(name)).and_then(|map| Ok(map.info()?.max_entries()));
             loader.map_max_entries(name, entries.map_err(io::Error::other)?).map_pin_path(name, dir.join(name));
         }
@@ -80,6 +82,18 @@ impl Probe {
         let pool4 = load::area(&mut ebpf, "pool4", 16)?;
         let pool6 = load::area(&mut ebpf, "pool6", 4)?;
         Ok(Self { ebpf, cells, pool4, pool6, sinks: Vec::new() })
+    }
+
+    /// Has the pinned tables say that they are of another version.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub fn say_version(pin: &Path, version: u64) -> io::Result<()> {
+        let dir = load::current(pin).ok_or_else(|| io::Error::other("no XDP tables are pinned"))?;
+        let map = MapData::from_pin(dir.join("state")).map_err(io::Error::other)?;
+        let words: Area<AtomicU64> = Area::of_map(map.fd().as_fd(), state::WORDS)?;
+        words[state::VERSION].store(version, Ordering::Release);
+        Ok(())
     }
 
     fn program(&self, name: &str) -> io::Result<OwnedFd> {
