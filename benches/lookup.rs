@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! cargo build --release && cargo bench --bench lookup -- --bgp-load PATH [--anyhop PATH] [--prefixes 1000000] [--rounds 5]
-//!     [--rate 50000] [--single-rate 20000] [--batch 100] [--backends '"memory"'] [--only none,batch,single]
+//!     [--rate 50000] [--single-rate 20000] [--batch 100] [--backends '"memory"'] [--only none,batch,single,elsewhere]
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark is a carrier: it reads the clock")]
@@ -40,9 +40,12 @@ enum Kind {
     None,
     Batch,
     Single,
+    /// As `Batch`, asked of another daemon that has nothing to do: what the machine's processors cost, not the shared RIB.
+    Elsewhere,
 }
 
-const KINDS: [(&str, Kind); 3] = [("none", Kind::None), ("batch", Kind::Batch), ("single", Kind::Single)];
+const KINDS: [(&str, Kind); 4] =
+    [("none", Kind::None), ("batch", Kind::Batch), ("single", Kind::Single), ("elsewhere", Kind::Elsewhere)];
 
 fn options() -> Options {
     let mut options = Options {
@@ -128,7 +131,7 @@ impl Shared {
 async fn ask(client: &mut RibServiceClient<Channel>, shared: &Shared, kind: Kind, batch: u32) -> bool {
     let found = match kind {
         Kind::None => return true,
-        Kind::Batch => {
+        Kind::Batch | Kind::Elsewhere => {
             let addresses = (0..batch).map(|_| shared.address()).collect();
             let answer = client.lookup_batch(v1::LookupBatchRequest { addresses }).await;
             answer.map(|answer| answer.get_ref().results.iter().any(|result| result.route.is_some()))
@@ -157,6 +160,15 @@ async fn connect(socket: &Path, stop: &AtomicBool) -> Option<Channel> {
     None
 }
 
+/// Waits until the load has begun: until the daemon under load finds a route.
+async fn begun(socket: &Path, shared: &Shared, batch: u32) {
+    let Some(channel) = connect(socket, &shared.stop).await else { return };
+    let mut client = RibServiceClient::new(channel);
+    while shared.first.load(Ordering::Relaxed) == 0 && ask(&mut client, shared, Kind::Batch, batch).await {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Raises the priority of this thread: it stands for clients on other machines, so what it waits for a processor does not count.
 fn ahead_of_others() {
     let thread = nix::unistd::gettid().to_string();
@@ -169,7 +181,7 @@ async fn drive(socket: PathBuf, shared: Arc<Shared>, kind: Kind, rate: u32, batc
     /// Requests under way at most; beyond, the next ones are late, and that counts.
     const UNDER_WAY: usize = 512;
     let Some(channel) = connect(&socket, &shared.stop).await else { return Seen::default() };
-    let per_request = if kind == Kind::Batch { batch } else { 1 };
+    let per_request = if kind == Kind::Single { 1 } else { batch };
     let (results, mut gathered) = tokio::sync::mpsc::unbounded_channel();
     let room = Arc::new(tokio::sync::Semaphore::new(UNDER_WAY));
     // A thread of its own says when: the runtime's timer has only milliseconds.
@@ -221,12 +233,47 @@ fn template(socket: &Path, backends: &str) -> String {
     )
 }
 
-/// One run; the seconds to convergence and what the lookups met until then.
-fn run(options: &Options, kind: Kind) -> (f64, Seen) {
+/// A daemon without neighbors, all of whose lookups find a route.
+struct Idle(std::process::Child);
+
+impl Idle {
+    fn start(anyhop: &Path, dir: &Path) -> (Self, PathBuf) {
+        let (conf, socket) = (dir.join("idle.conf"), dir.join("idle.sock"));
+        let halves = ["0.0.0.0/1", "128.0.0.0/1"];
+        let routes: String =
+            halves.iter().map(|half| format!("[[static]]\nprefix = \"{half}\"\nblackhole = true\n")).collect();
+        let text = format!(
+            "[node]\nasn = 64512\nrouter_id = \"192.0.2.9\"\n[api]\nlisten = [\"unix:{}\"]\n[fib]\nbackends = []\n{routes}",
+            socket.display()
+        );
+        std::fs::write(&conf, text).expect("a file is written");
+        let child = Command::new(anyhop).args(["run", "-c"]).arg(&conf).stderr(Stdio::null()).spawn();
+        (Self(child.expect("a second daemon starts")), socket)
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What one load took.
+struct Load {
+    /// Seconds to convergence.
+    converged: f64,
+    /// Processor seconds of the daemon, of the load generator, and of all others: the lookups' client first of all.
+    processor: [f64; 3],
+}
+
+/// One run: the load, and what the lookups met until it was done.
+fn run(options: &Options, kind: Kind) -> (Load, Seen) {
     let dir = tempfile::tempdir().expect("a directory");
     let (conf, socket) = (dir.path().join("conf"), dir.path().join("api.sock"));
     std::fs::write(&conf, template(&socket, &options.backends)).expect("a file is written");
     let anyhop = std::fs::canonicalize(&options.anyhop).expect("a release build of anyhop is there");
+    let idle = (kind == Kind::Elsewhere).then(|| Idle::start(&anyhop, dir.path()));
     let load = Command::new(&options.bgp_load)
         .args(["--dut-cmd", &format!("exec {} run -c @conf@", anyhop.display()), "--label", "anyhop"])
         .args([std::ffi::OsStr::new("--dut-conf"), conf.as_os_str()])
@@ -243,11 +290,16 @@ fn run(options: &Options, kind: Kind) -> (f64, Seen) {
     });
     let rate = if kind == Kind::Single { options.single_rate } else { options.rate };
     let driver = {
-        let (shared, socket, batch) = (Arc::clone(&shared), socket, options.batch);
+        let other = idle.as_ref().map(|(_, other)| other.clone());
+        let (shared, batch) = (Arc::clone(&shared), options.batch);
         std::thread::spawn(move || {
             ahead_of_others();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(drive(socket, shared, kind, rate, batch))
+            runtime.block_on(async {
+                let Some(other) = other else { return drive(socket, shared, kind, rate, batch).await };
+                begun(&socket, &shared, batch).await;
+                drive(other, shared, kind, rate, batch).await
+            })
         })
     };
     let output = load.wait_with_output().expect("bgp-load ends");
@@ -257,9 +309,11 @@ fn run(options: &Options, kind: Kind) -> (f64, Seen) {
     let line =
         text.lines().rev().find(|line| line.starts_with('{')).expect("bgp-load prints a JSON line; are you root?");
     let figures: serde_json::Value = serde_json::from_str(line).expect("JSON");
-    let converged = figures["converge_s"].as_f64().unwrap_or_else(|| panic!("no converge_s in {line}"));
+    let figure = |name| figures[name].as_f64().unwrap_or_else(|| panic!("no {name} in {line}"));
+    let converged = figure("converge_s");
     seen.samples.retain(|(at, _)| at.as_secs_f64() < converged);
-    (converged, seen)
+    let processor = ["converge_dut_cpu_s", "converge_own_cpu_s", "converge_others_cpu_s"].map(figure);
+    (Load { converged, processor }, seen)
 }
 
 fn quantile(sorted: &[f64], share: f64) -> f64 {
@@ -283,12 +337,18 @@ fn main() {
         for step in 0..options.only.len() {
             let kind = options.only[(round + step) % options.only.len()];
             let at = kind as usize;
-            let (seconds, seen) = run(&options, kind);
+            let (load, seen) = run(&options, kind);
+            let seconds = load.converged;
             converged[at].push(seconds);
             let answered = seen.samples.len() as f64 * f64::from(seen.per_request);
             rates[at].push(answered / seconds);
             took[at].extend(seen.samples.iter().map(|(_, took)| (took.as_secs_f64() * 1e6, seen.per_request)));
-            eprintln!("round {round}: {kind:?}: converged in {seconds:.3} s, {:.0} lookups/s", answered / seconds);
+            let [daemon, generator, others] = load.processor;
+            eprintln!(
+                "round {round}: {kind:?}: converged in {seconds:.3} s, {:.0} lookups/s; processor: daemon {daemon:.2} s, \
+                 generator {generator:.2} s, others {others:.2} s",
+                answered / seconds
+            );
         }
     }
     let median = |kind: Kind| quantile(&sorted(converged[kind as usize].iter().copied()), 0.5);

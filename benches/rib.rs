@@ -119,7 +119,10 @@ fn timed(work: impl FnOnce()) -> Duration {
     begin.elapsed()
 }
 
-fn lookup(c: &mut Criterion, set: &Set, rib: &Rib, bare: &(PrefixMap<Ipv4Net, u32>, PrefixMap<Ipv6Net, u32>)) {
+/// The trees alone.
+type Bare = (PrefixMap<Ipv4Net, u32>, PrefixMap<Ipv6Net, u32>);
+
+fn lookup(c: &mut Criterion, set: &Set, rib: &Rib, bare: &Bare) {
     let mut group = c.benchmark_group("lookup");
     let mut at = 0;
     let mut next = || {
@@ -172,7 +175,7 @@ fn insert(c: &mut Criterion, set: &Set) {
     group.finish();
 }
 
-fn update(c: &mut Criterion, set: &Set, rib: &mut Rib, now: Instant) {
+fn update(c: &mut Criterion, set: &Set, rib: &mut Rib, now: Instant, bare: &mut Bare) {
     let mut group = c.benchmark_group("update");
     let mut shuffled = set.all.clone();
     let mut rng = Rng::with_seed(2);
@@ -180,6 +183,24 @@ fn update(c: &mut Criterion, set: &Set, rib: &mut Rib, now: Instant) {
     let mut metric = 0;
     let mut delta = FibDelta::default();
     group.throughput(Throughput::Elements(BATCH as u64)).sample_size(50);
+    group.bench_function("bare_1024", |b| {
+        b.iter_custom(|iterations| {
+            let mut spent = Duration::ZERO;
+            for iteration in 0..iterations {
+                let from = rng.usize(0..shuffled.len() - BATCH);
+                let slot = iteration as u32;
+                spent += timed(|| {
+                    for net in &shuffled[from..from + BATCH] {
+                        match net {
+                            IpNet::V4(net) => bare.0.insert(*net, slot),
+                            IpNet::V6(net) => bare.1.insert(*net, slot),
+                        };
+                    }
+                });
+            }
+            spent
+        });
+    });
     // One iteration is one batch of random prefixes, each with another next hop and metric than before.
     group.bench_function("rib_batch_of_1024", |b| {
         b.iter_custom(|iterations| {
@@ -292,8 +313,8 @@ fn all(c: &mut Criterion) {
         per_prefix(resident() - with_bare)
     );
     lookup(c, &set, &rib, &bare);
+    update(c, &set, &mut rib, now, &mut bare);
     drop(bare);
-    update(c, &set, &mut rib, now);
     failover(c, &mut rib, now);
     drop(rib);
     insert(c, &set);

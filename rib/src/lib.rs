@@ -24,6 +24,7 @@ mod legs;
 pub mod message;
 pub mod nexthop;
 mod places;
+mod prefetch;
 pub mod query;
 mod resolve;
 mod rib;
@@ -41,6 +42,7 @@ pub use delta::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, NextHopOp}
 pub use family::{AddressFamily, Family, V4, V6};
 pub use journal::{Cursor, Journal, Overrun};
 pub use nexthop::{Discard, Forwarding, IfIndex, Leg, NextHop, NextHopId, NextHopSet, ResolvedLeg};
+pub use prefetch::prefetch;
 pub use query::WalkQuery;
 pub use rib::{Rib, RibConfig};
 pub use route::{AdminDistance, Metric, Protocol, Route, RouteBatch, RouteChange, Source, Sources};

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::answers::Answers;
 use crate::dataplane::Backend;
@@ -20,10 +21,11 @@ use crate::journal::Journal;
 use crate::message::{Input, Output, Reach, Reachability};
 use crate::nexthop::Forwarding;
 use crate::places::Walk;
+use crate::prefetch::prefetch;
 use crate::resolve::{Effect, NexthopTracker, World};
 use crate::route::{Protocol, RouteBatch, Source};
 use crate::select;
-use crate::table::{Cand, Key, Slot, Tabled, Tables, marks};
+use crate::table::{Cand, Key, Lpm as _, Slot, Tabled, Tables, marks};
 use crate::track::Change;
 use crate::watch::Watcher;
 
@@ -45,6 +47,8 @@ impl Default for RibConfig {
 const WORK_PER_CALL: usize = 512;
 /// Changes of one source before the next source has its turn.
 const TURN: usize = 128;
+/// Changes whose destinations are looked up together: what was found stays in the first cache until it is used.
+const LOOKED_UP_TOGETHER: usize = 32;
 /// Places that can be looked at for the price of one changed prefix.
 const PLACES_PER_UNIT: usize = 16;
 /// The price of resolving a set, beside one for every prefix read.
@@ -251,19 +255,24 @@ impl Rib {
 
     fn batch(&mut self, batch: RouteBatch, next: usize, mut ids: Vec<Option<RouteId>>, units: usize) -> usize {
         let end = batch.changes.len().min(next + units);
-        for change in &batch.changes[next..end] {
-            let route = change.route.and_then(|index| {
-                let index = index as usize;
-                debug_assert!(index < batch.routes.len(), "a change names a route of its batch");
-                let id = ids.get_mut(index)?;
-                Some(*id.get_or_insert_with(|| self.intern(&batch, index)))
-            });
-            if change.route.is_some() && route.is_none() {
-                continue;
-            }
-            match change.prefix {
-                IpNet::V4(net) => self.change::<V4>(net.trunc(), batch.source, route),
-                IpNet::V6(net) => self.change::<V6>(net.trunc(), batch.source, route),
+        for together in batch.changes[next..end].chunks(LOOKED_UP_TOGETHER) {
+            // One right after the other they wait for memory together; below, a cache has them.
+            let slots: SmallVec<[Option<Slot>; LOOKED_UP_TOGETHER]> =
+                together.iter().map(|change| self.look_ahead(change.prefix)).collect();
+            for (change, slot) in together.iter().zip(slots) {
+                let route = change.route.and_then(|index| {
+                    let index = index as usize;
+                    debug_assert!(index < batch.routes.len(), "a change names a route of its batch");
+                    let id = ids.get_mut(index)?;
+                    Some(*id.get_or_insert_with(|| self.intern(&batch, index)))
+                });
+                if change.route.is_some() && route.is_none() {
+                    continue;
+                }
+                match change.prefix {
+                    IpNet::V4(net) => self.change::<V4>(net.trunc(), slot, batch.source, route),
+                    IpNet::V6(net) => self.change::<V6>(net.trunc(), slot, batch.source, route),
+                }
             }
         }
         self.ask(&batch, next, end);
@@ -335,18 +344,33 @@ impl Rib {
         held
     }
 
-    /// One change of one source: the only door for additions and removals alike.
-    fn change<F: Tabled>(&mut self, prefix: F::Prefix, source: Source, route: Option<RouteId>) {
+    /// The slot of a prefix that is about to change, whose destination is on its way from memory then.
+    fn look_ahead(&self, prefix: IpNet) -> Option<Slot> {
+        fn look<F: Tabled>(tables: &Tables, prefix: F::Prefix) -> Option<Slot> {
+            let table = F::table(tables);
+            let slot = table.tree.get(prefix)?;
+            prefetch(table.dest(slot));
+            Some(slot)
+        }
+        match prefix {
+            IpNet::V4(net) => look::<V4>(&self.tables, net.trunc()),
+            IpNet::V6(net) => look::<V6>(&self.tables, net.trunc()),
+        }
+    }
+
+    /// One change of one source: the only door for additions and removals alike. `slot` is the prefix's, if it was there when
+    /// somebody looked; nothing is buried in between.
+    fn change<F: Tabled>(&mut self, prefix: F::Prefix, slot: Option<Slot>, source: Source, route: Option<RouteId>) {
         let table = F::table_mut(&mut self.tables);
-        let slot = if route.is_some() {
-            let awaited = &self.awaited;
-            table.ensure(prefix, || awaited.contains(F::net(prefix)))
-        } else if let Some(slot) = crate::table::Lpm::get(&table.tree, prefix) {
-            slot
+        let slot = if slot.is_some() || route.is_none() {
+            slot.or_else(|| table.tree.get(prefix))
         } else {
-            return;
+            let awaited = &self.awaited;
+            Some(table.ensure(prefix, || awaited.contains(F::net(prefix))))
         };
-        self.change_slot::<F>(slot, prefix, source, route);
+        if let Some(slot) = slot {
+            self.change_slot::<F>(slot, prefix, source, route);
+        }
     }
 
     fn change_slot<F: Tabled>(&mut self, slot: Slot, prefix: F::Prefix, source: Source, route: Option<RouteId>) {

@@ -14,7 +14,7 @@ pub mod stale;
 #[cfg(test)]
 mod tests;
 
-pub use index::{Key, prefetch};
+pub use index::Key;
 pub use path::{Dest, DestId, Path, PathId};
 pub use peers::{PeerFacts, PeerIndex, PeerKind, Peers};
 pub use shard::{Change, Context, Shard};

@@ -3,10 +3,10 @@
 mod deciding;
 mod reading;
 
-use rib::AddressFamily;
+use rib::{AddressFamily, prefetch};
 
 use super::decision::{self, Contender};
-use super::index::{Index, prefetch};
+use super::index::Index;
 use super::journal::Journal;
 use super::path::{FREE, HAS_BEST, IDENTIFIED, IN_RIB, LOCAL, NIL, TOMB};
 use super::stale::{Count, Counts, Standing};
