@@ -107,6 +107,11 @@ impl Instance {
             direct.push(header);
             return;
         }
+        // RFC 2328 §12.1.6: the numbers have begun anew; who sent the end of the last one has yet to hear that we know of it.
+        if held.is_some_and(|(_, held)| held.seq < SequenceNumber::MAX) && self.tombs.ended(now, home, &header) {
+            direct.push(header);
+            return;
+        }
         if held.is_none() && header.age < MAX_AGE && self.refuse_flushed(now, number, id, home, &header, out) {
             return;
         }

@@ -26,6 +26,13 @@ struct Tomb {
     raw: Bytes,
 }
 
+impl Tomb {
+    /// It had the last number, so that what comes after it has a lower one.
+    fn last(&self) -> bool {
+        self.header.seq == SequenceNumber::MAX
+    }
+}
+
 /// What was flushed.
 #[derive(Debug, Default)]
 pub(crate) struct Tombs {
@@ -39,10 +46,6 @@ impl Tombs {
         if matches!(home, Home::Link(_)) {
             return;
         }
-        if header.seq == SequenceNumber::MAX {
-            self.held.remove(&(home, header.key));
-            return;
-        }
         while let Some((at, home, key)) = self.order.front().copied() {
             if now < at + OWN_LIFE && self.order.len() < MAX {
                 break;
@@ -54,7 +57,8 @@ impl Tombs {
         }
         let header = LsaHeader { age: MAX_AGE, ..header };
         // What was flushed before may be newer than a flush that was overtaken.
-        if self.held.get(&(home, header.key)).is_some_and(|tomb| compare(&tomb.header, &header) == Ordering::Greater) {
+        let newer = |tomb: &Tomb| !tomb.last() && compare(&tomb.header, &header) == Ordering::Greater;
+        if self.held.get(&(home, header.key)).is_some_and(newer) {
             return;
         }
         let raw = Bytes::copy_from_slice(raw);
@@ -64,13 +68,24 @@ impl Tombs {
 
     /// What was flushed, at MaxAge, if what came is older than that.
     pub(crate) fn refuses(&self, now: Instant, home: Home, came: &LsaHeader) -> Option<(LsaHeader, Bytes)> {
-        let tomb = self.held.get(&(home, came.key)).filter(|tomb| now < tomb.flushed + LIFE)?;
+        let tomb = self.held.get(&(home, came.key)).filter(|tomb| now < tomb.flushed + LIFE && !tomb.last())?;
         (compare(came, &tomb.header) == Ordering::Less).then(|| (tomb.header, tomb.raw.clone()))
     }
 
     /// The number of one that we flushed ourselves.
     pub(crate) fn number(&self, now: Instant, home: Home, key: &LsaKey) -> Option<SequenceNumber> {
-        let tomb = self.held.get(&(home, *key)).filter(|tomb| now < tomb.flushed + OWN_LIFE)?;
+        let tomb = self.held.get(&(home, *key)).filter(|tomb| now < tomb.flushed + OWN_LIFE && !tomb.last())?;
         Some(tomb.header.seq)
+    }
+
+    /// Whether what came is the end of the last number that was seen here already, sent again by somebody who waits for an
+    /// acknowledgment of it. It is not the end of what began anew since then, and would chase that round the network.
+    pub(crate) fn ended(&self, now: Instant, home: Home, came: &LsaHeader) -> bool {
+        came.age == MAX_AGE
+            && came.seq == SequenceNumber::MAX
+            && self
+                .held
+                .get(&(home, came.key))
+                .is_some_and(|tomb| now < tomb.flushed + LIFE && tomb.last() && tomb.header.checksum == came.checksum)
     }
 }

@@ -108,6 +108,12 @@ fn from_neighbor(world: &mut World, router: usize, which: usize, body: Body) {
     world.tell(router, Input::Packet { interface, src, dst, ttl: Some(1), bytes });
 }
 
+/// The same, as if the neighbor `giver` had.
+fn from_router(world: &mut World, router: usize, giver: RouterId, body: Body) {
+    let which = world.neighbors(router).iter().position(|row| row.router == giver).unwrap();
+    from_neighbor(world, router, which, body);
+}
+
 /// An LSA like one of those held, changed at random, with a right checksum.
 fn lie(rng: &mut fastrand::Rng, version: Version, held: &[Bytes]) -> Lsa {
     let raw = &held[rng.usize(..held.len())];
@@ -128,7 +134,7 @@ fn lie(rng: &mut fastrand::Rng, version: Version, held: &[Bytes]) -> Lsa {
     }
     header.age = *rng.choice([0, 1, 3599, MAX_AGE, 0x7fff].iter()).unwrap();
     header.seq = match rng.u8(..5) {
-        0 => SequenceNumber(SequenceNumber::MAX.0 - 1000),
+        0 => SequenceNumber::MAX,
         1 => SequenceNumber(i32::MIN),
         _ => SequenceNumber(header.seq.0.saturating_add(rng.i32(-2..4))),
     };
@@ -211,6 +217,63 @@ fn packets_of_every_type_that_fit_nowhere_do_no_lasting_harm() {
         world.expect_equal();
         assert_eq!(routes(&world), table, "{version:?}");
     }
+}
+
+/// Every LSA of everybody, forged in the name of a neighbor that is not its owner, is as it was a second later: newer, at the
+/// last sequence number and the one before, and at MaxAge.
+#[test]
+fn what_is_forged_in_a_routers_name_is_healed_within_a_second() {
+    for version in [V2, V3] {
+        for forge in 0..5 {
+            let mut world = small(version);
+            let table = routes(&world);
+            let rows: Vec<_> = world.lsdb(0).into_iter().filter(|row| row.interface.is_none()).collect();
+            for row in rows {
+                let owner = row.header.key.adv.0 as usize & 0xff;
+                // On a link that the owner is not on, or in the name of another who is.
+                let (told, giver): (&[usize], _) = if owner == 4 { (&[0, 2], id(2)) } else { (&[2], id(4)) };
+                let mut header = row.header;
+                header.age = 1;
+                match forge {
+                    0 => header.seq = SequenceNumber(header.seq.0 + 1),
+                    1 | 2 => header.seq = SequenceNumber::MAX,
+                    3 => header.seq = SequenceNumber(SequenceNumber::MAX.0 - 1),
+                    _ => (header.seq, header.age) = (SequenceNumber(header.seq.0 + 1), MAX_AGE),
+                }
+                let body = if forge == 2 { Bytes::copy_from_slice(&row.raw[20..]) } else { damaged(version, &row.raw) };
+                let lsa = wire::encode_lsa(version, header, &LsaBody::Opaque(body));
+                for router in told {
+                    from_router(&mut world, *router, giver, Body::LinkStateUpdate(vec![lsa.clone()]));
+                }
+                world.run_ms(1000);
+                world.expect_equal();
+                let held = world.lsdb(0);
+                let healed = held.iter().find(|held| held.header.key == row.header.key && held.area == row.area);
+                let healed = healed.unwrap_or_else(|| panic!("{version:?} {forge} {:?} is gone", row.header.key));
+                assert_eq!(healed.raw[20..], row.raw[20..], "{version:?} {forge} {:?}", row.header);
+                assert!(healed.header.age < 4);
+                assert_eq!(routes(&world), table, "{version:?} {forge} {:?}", row.header.key);
+                world.run_secs(2);
+            }
+            expect_untouched(&world);
+        }
+    }
+}
+
+/// The octets of an LSA after its header, with one of them another.
+fn damaged(version: Version, raw: &[u8]) -> Bytes {
+    let mut body = raw[20..].to_vec();
+    let header = wire::decode_header(version, raw).unwrap();
+    for at in (0..body.len()).rev() {
+        let before = body[at];
+        body[at] ^= 2;
+        let lsa = wire::encode_lsa(version, header, &LsaBody::Opaque(body.clone().into()));
+        if wire::decode_lsa(version, &lsa.raw).is_ok() {
+            return body.into();
+        }
+        body[at] = before;
+    }
+    panic!("nothing can be changed in {raw:?}");
 }
 
 #[test]
