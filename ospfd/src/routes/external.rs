@@ -51,7 +51,7 @@ pub(super) struct Boundary {
     pub(super) summaries: SmallVec<[u32; 2]>,
     /// Slots of its externals.
     externals: Vec<u32>,
-    /// The best way (§16.4.1), and every way inside areas that are NSSAs.
+    /// The best way (§16.4.1) through areas that take type-5 LSAs, and every way inside NSSAs.
     best: Option<Way>,
     nssa: SmallVec<[Way; 1]>,
     dirty: bool,
@@ -178,10 +178,12 @@ impl Routes {
         }
     }
 
-    /// The best way to a boundary router (§16.4.1): inside areas other than the backbone first, then by cost, then by the
-    /// highest area; all equal ones together. And the ways inside each area.
+    /// The best way to a boundary router through areas that take type-5 LSAs (RFC 3101 §2.5 (3): the transit topology), by §16.4.1:
+    /// inside areas other than the backbone first, then by cost, then by the highest area; all equal ones together. And the ways
+    /// inside NSSAs, which lead to what is said there.
     fn ways(&mut self, router: RouterId) -> (Option<Way>, SmallVec<[Way; 1]>) {
         let mut ways: SmallVec<[Way; 4]> = SmallVec::new();
+        let mut nssa: SmallVec<[Way; 1]> = SmallVec::new();
         if router == self.router {
             return (None, SmallVec::new());
         }
@@ -190,15 +192,22 @@ impl Routes {
                 && let Some((cost, hops)) = area.graph.reach(vertex)
                 && area.graph.flags(vertex).external
             {
-                ways.push(Way { area: area.id, intra: true, cost, hops });
+                let way = Way { area: area.id, intra: true, cost, hops };
+                match self.kind(area.id) {
+                    Some(AreaKind::Normal) => ways.push(way),
+                    Some(AreaKind::Nssa) => nssa.push(way),
+                    Some(AreaKind::Stub) | None => {}
+                }
             }
         }
-        let nssa = ways.iter().filter(|way| self.kind(way.area) == Some(AreaKind::Nssa)).copied().collect();
         for slot in self.boundaries.get(&router).into_iter().flat_map(|boundary| &boundary.summaries) {
             if let Some(Fact::Boundary { user, metric, .. }) = self.facts.get(*slot as usize)
                 && self.share(user.area) == Share::Examined
+                && self.area_kind(user.area) == Some(AreaKind::Normal)
                 && self.area(user.area).is_some_and(|area| area.graph.flags(user.vertex).border)
                 && let Some((area, cost, hops)) = self.reach(user.area, user.vertex)
+                // §16.2 (6): in one area, the way inside is always preferred.
+                && !ways.iter().any(|way| way.intra && way.area == area)
             {
                 ways.push(Way { area, intra: false, cost: cost.saturating_add(*metric), hops });
             }
@@ -210,6 +219,11 @@ impl Routes {
             best.hops = self.sets.union(best.hops, way.hops);
         }
         (Some(best), nssa)
+    }
+
+    /// What an area of ours takes, by its number here.
+    pub(super) fn area_kind(&self, number: u16) -> Option<AreaKind> {
+        self.kind(self.area(number)?.id)
     }
 
     fn kind(&self, area: AreaId) -> Option<AreaKind> {

@@ -1,8 +1,11 @@
 //! Ways inside the domain: within an area (RFC 2328 §16.1, RFC 5340 §4.8.1), to other areas (§16.2), and shorter ones through
 //! transit areas (§16.3).
 
+use ipnet::IpNet;
+
 use super::dests::Source;
 use super::{Outcome, Path, PathKind, Routes, Share, offer};
+use crate::config::AreaKind;
 use crate::id::AreaId;
 
 impl Routes {
@@ -59,7 +62,7 @@ impl Routes {
     fn inside(&mut self, number: u32) -> Option<Path> {
         let dest = self.dests.get(number)?;
         let mut best: Option<Path> = None;
-        let sources = dest.sources.clone();
+        let (prefix, sources) = (dest.prefix, dest.sources.clone());
         for source in &sources {
             if let Source::Intra { area, vertex, metric } = *source
                 && let Some(path) = self.step_on(PathKind::Intra, area, vertex, metric)
@@ -69,7 +72,7 @@ impl Routes {
         }
         if best.is_none() {
             for source in &sources {
-                if let Some(path) = self.summary(source, Share::Examined) {
+                if let Some(path) = self.summary(source, Share::Examined, &prefix) {
                     offer(&mut best, path, &mut self.sets);
                 }
             }
@@ -77,7 +80,7 @@ impl Routes {
         if let Some(held) = best.as_mut().filter(|held| held.area == AreaId::BACKBONE) {
             // §16.3: what goes through the backbone may go a shorter way through a transit area.
             for source in &sources {
-                let Some(path) = self.summary(source, Share::Transit) else { continue };
+                let Some(path) = self.summary(source, Share::Transit, &prefix) else { continue };
                 if path.cost < held.cost {
                     (held.cost, held.hops) = (path.cost, path.hops);
                 } else if path.cost == held.cost {
@@ -88,8 +91,13 @@ impl Routes {
         best
     }
 
-    fn summary(&self, source: &Source, share: Share) -> Option<Path> {
+    fn summary(&self, source: &Source, share: Share, prefix: &IpNet) -> Option<Path> {
         let Source::Inter { area, vertex, metric } = *source else { return None };
+        // The default route of a stub area is for those inside. Two border routers without a backbone, which look into all their
+        // areas (RFC 3509 §2.2), would send to each other by it what neither has a way for; cf. RFC 3101 §2.5 (3) for type-7 ones.
+        if prefix.prefix_len() == 0 && self.border() && self.area_kind(area) != Some(AreaKind::Normal) {
+            return None;
+        }
         if self.share(area) != share || !self.area(area)?.graph.flags(vertex).border {
             return None;
         }

@@ -100,6 +100,13 @@ pub(crate) struct Surroundings {
     pub(crate) areas: BTreeMap<AreaId, AreaConfig>,
 }
 
+impl Surroundings {
+    /// The area of a link of ours.
+    fn area_of(&self, interface: InterfaceId) -> Option<AreaId> {
+        self.links.iter().find(|own| own.interface == interface).map(|own| own.area)
+    }
+}
+
 /// An area's graph, and who builds on its vertices.
 #[derive(Debug)]
 struct Area {

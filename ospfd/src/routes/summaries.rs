@@ -9,6 +9,7 @@ use crate::config::{AreaConfig, AreaKind, AreaRange};
 use crate::id::{AreaId, RouterId, Version};
 use crate::lsa::{AsbrSummaryLsa, LS_INFINITY, LsaBody, SummaryLsa};
 use crate::packet::{OPTION_E, OPTION_R, OPTION_V6};
+use crate::spf::HopsId;
 
 /// Something that an area should hear of us now, or no longer.
 #[derive(Clone, Debug)]
@@ -19,10 +20,10 @@ pub(crate) enum Telling {
     Boundary(AreaId, RouterId, Option<LsaBody>),
 }
 
-/// Ranges that cover something, by area, with the highest cost in them.
+/// Ranges that cover something that is told to an area: by that area, their own, and prefix, with the highest cost in them.
 #[derive(Debug, Default)]
 struct Told {
-    ranges: BTreeMap<(AreaId, IpNet), (AreaRange, u32)>,
+    ranges: BTreeMap<(AreaId, AreaId, IpNet), (AreaRange, u32)>,
 }
 
 impl Routes {
@@ -34,8 +35,10 @@ impl Routes {
         }
         for (_, prefix, path) in self.all_dests() {
             if let Some((area, range, path)) = path.and_then(|path| self.range_over(&path, &prefix)) {
-                let held = told.ranges.entry((area, range.prefix)).or_insert((range, 0));
-                held.1 = held.1.max(path.cost);
+                for to in self.attached().keys().filter(|to| self.crosses(&path, **to)) {
+                    let held = told.ranges.entry((*to, area, range.prefix)).or_insert((range, 0));
+                    held.1 = held.1.max(path.cost);
+                }
             }
         }
         told
@@ -60,7 +63,7 @@ impl Routes {
             Some(config.default_cost)
         } else if config.kind == AreaKind::Normal || !config.no_summary {
             self.range_told(told, area, prefix).or_else(|| {
-                let path = self.path(prefix).filter(|path| crosses(path, area))?;
+                let path = self.path(prefix).filter(|path| self.crosses(path, area))?;
                 let alone = !self.aggregates(path.area, area) || !self.in_range(&path, prefix);
                 alone.then_some(path.cost)
             })
@@ -70,13 +73,24 @@ impl Routes {
         cost.filter(|cost| *cost < LS_INFINITY)
     }
 
+    /// Whether a path is told to `area`.
+    fn crosses(&self, path: &Path, area: AreaId) -> bool {
+        path.inside() && passes(path.area, path.kind == PathKind::Intra, area) && !self.leads_into(path.hops, area)
+    }
+
+    /// A next hop is in `area`, which has a better word on it then, or would only send back what we told it to send to us: split
+    /// horizon (§12.4.3).
+    fn leads_into(&self, hops: HopsId, area: AreaId) -> bool {
+        self.sets.get(hops).iter().any(|hop| self.around.area_of(hop.interface) == Some(area))
+    }
+
     /// The backbone's own ranges are not used towards an area that virtual links go through (§12.4.3).
     fn aggregates(&self, from: AreaId, area: AreaId) -> bool {
         from != AreaId::BACKBONE || !self.graph(area).is_some_and(crate::spf::Graph::transit)
     }
 
     fn range_told(&self, told: &Told, area: AreaId, prefix: &IpNet) -> Option<u32> {
-        let of = |from: &AreaId| told.ranges.get(&(*from, *prefix));
+        let of = |from: &AreaId| told.ranges.get(&(area, *from, *prefix));
         let others = || self.attached().keys().filter(|from| **from != area && self.aggregates(**from, area));
         let (range, _) = others().find_map(of)?;
         let cost = others().filter_map(of).map(|(_, cost)| *cost).max()?;
@@ -136,11 +150,7 @@ impl Routes {
     fn boundary_body(&self, area: AreaId, router: RouterId) -> Option<LsaBody> {
         let kind = |area: AreaId| self.attached().get(&area).map(|config| config.kind);
         let way = self.boundary(router).filter(|_| self.border() && kind(area) == Some(AreaKind::Normal))?;
-        // Not of those in NSSAs, whose externals are translated by us; not back where it came from.
-        let goes = way.area != area
-            && kind(way.area) == Some(AreaKind::Normal)
-            && way.cost < LS_INFINITY
-            && (way.intra || area != AreaId::BACKBONE);
+        let goes = way.cost < LS_INFINITY && passes(way.area, way.intra, area) && !self.leads_into(way.hops, area);
         let options = if self.version == Version::V3 { OPTION_V6 | OPTION_R | OPTION_E } else { 0 };
         goes.then_some(LsaBody::AsbrSummary(AsbrSummaryLsa { router, options, metric: way.cost }))
     }
@@ -150,13 +160,10 @@ fn takes_default(config: &AreaConfig) -> bool {
     config.kind == AreaKind::Stub || (config.kind == AreaKind::Nssa && config.no_summary)
 }
 
-/// Whether a path is told to `area`: intra-area ones to all others, inter-area ones from the backbone to the others.
-fn crosses(path: &Path, area: AreaId) -> bool {
-    match path.kind {
-        PathKind::Intra => path.area != area,
-        PathKind::Inter => path.area != area && area != AreaId::BACKBONE,
-        PathKind::External1 | PathKind::External2 => false,
-    }
+/// What leads through the area `from` is told to `area`: ways inside areas to all others, ways to other areas only from the
+/// backbone to the others (RFC 3509 §2.2).
+fn passes(from: AreaId, intra: bool, area: AreaId) -> bool {
+    from != area && (intra || from == AreaId::BACKBONE)
 }
 
 /// The default route.

@@ -309,6 +309,10 @@ impl<'a> Oracle<'a> {
         for area in self.examined(router) {
             for (border, distance, hops) in self.borders(router, area) {
                 for (prefix, cost) in self.summaries(border, area) {
+                    // The default route of a stub area is for those inside, not for another of its border routers.
+                    if self.truth.border(router) && prefix == self.default() {
+                        continue;
+                    }
                     let cost = distance + cost;
                     let hops = hops.clone();
                     let way = Way { kind: Kind::Inter, area, cost, outer: 0, rank: 0, tag: 0, own: false, hops };

@@ -51,7 +51,7 @@ fn one(
     if lsa.metric >= LS_INFINITY || adv == snapshot.router || lsa.prefix_options & PREFIX_NU != 0 {
         return;
     }
-    let Some(boundary) = best(table, adv, nssa) else { return };
+    let Some(boundary) = best(snapshot, table, adv, nssa) else { return };
     let rank = match nssa {
         None => 1,
         Some(_) if propagates(header, lsa) && lsa.forwarding.is_some() => 0,
@@ -98,11 +98,15 @@ fn one(
     offer(found, lsa.prefix, Path { kind, area, cost, outer, rank, tag: lsa.tag, hops });
 }
 
-/// The way to a boundary router (§16.4.1): inside areas other than the backbone first, then by cost, then by the highest area; all
-/// equal ones together.
-pub(crate) fn best(table: &Table, router: RouterId, nssa: Option<AreaId>) -> Option<Boundary> {
+/// The way to a boundary router through areas that take type-5 LSAs, or through one NSSA (§16.4.1, RFC 3101 §2.5 (3)): inside
+/// areas other than the backbone first, then by cost, then by the highest area; all equal ones together.
+pub(crate) fn best(snapshot: &Snapshot, table: &Table, router: RouterId, nssa: Option<AreaId>) -> Option<Boundary> {
     let ways = table.boundaries.get(&router)?.iter();
-    let ways: Vec<&Boundary> = ways.filter(|way| nssa.is_none_or(|area| way.area == area && way.intra)).collect();
+    let fits = |way: &&Boundary| match nssa {
+        None => snapshot.areas.get(&way.area).is_some_and(|(config, _)| config.kind == AreaKind::Normal),
+        Some(area) => way.area == area && way.intra,
+    };
+    let ways: Vec<&Boundary> = ways.filter(fits).collect();
     let order = |way: &Boundary| {
         (!(way.intra && way.area != AreaId::BACKBONE), way.reach.cost, std::cmp::Reverse(way.area), !way.intra)
     };

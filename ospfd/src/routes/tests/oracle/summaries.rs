@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::external::best;
-use super::{Path, PathKind, Snapshot, Table};
+use super::{Hops, Path, PathKind, Snapshot, Table};
 use crate::config::{AreaConfig, AreaKind, AreaRange};
 use crate::id::{AreaId, Version};
 use crate::lsa::{AsbrSummaryLsa, LS_INFINITY, LsaBody, SummaryLsa};
@@ -19,7 +19,7 @@ pub(crate) fn summaries(snapshot: &Snapshot, table: &Table, area: AreaId) -> Vec
         let transit = table.trees.get(&area).is_some_and(|tree| tree.transit);
         let mut ranges: BTreeMap<IpNet, (AreaRange, u32)> = BTreeMap::new();
         for (prefix, path) in &table.prefixes {
-            if !crosses(path, area) {
+            if !crosses(snapshot, path, area) {
                 continue;
             }
             let from = snapshot.areas.get(&path.area).map(|(config, _)| config);
@@ -51,11 +51,10 @@ pub(crate) fn summaries(snapshot: &Snapshot, table: &Table, area: AreaId) -> Vec
         .collect();
     if config.kind == AreaKind::Normal {
         for router in table.boundaries.keys() {
-            let Some(way) = best(table, *router, None) else { continue };
-            // Not of those in NSSAs, whose externals are translated by us; not back where it came from.
-            let normal = snapshot.areas.get(&way.area).is_some_and(|(config, _)| config.kind == AreaKind::Normal);
-            if way.area == area || !normal || way.reach.cost >= LS_INFINITY || (!way.intra && area == AreaId::BACKBONE)
-            {
+            let Some(way) = best(snapshot, table, *router, None) else { continue };
+            let inter = !way.intra && way.area != AreaId::BACKBONE;
+            let back = way.area == area || leads_into(snapshot, &way.reach.hops, area);
+            if back || inter || way.reach.cost >= LS_INFINITY {
                 continue;
             }
             let options = if snapshot.version == Version::V3 { OPTION_V6 | OPTION_R | OPTION_E } else { 0 };
@@ -65,13 +64,19 @@ pub(crate) fn summaries(snapshot: &Snapshot, table: &Table, area: AreaId) -> Vec
     bodies
 }
 
-/// Whether a path is told to `area`: intra-area ones to all others, inter-area ones from the backbone to the others.
-fn crosses(path: &Path, area: AreaId) -> bool {
-    match path.kind {
+/// Whether a path is told to `area`: intra-area ones to all others, inter-area ones from the backbone to the others (RFC 3509
+/// §2.2), and none where it leads to itself.
+fn crosses(snapshot: &Snapshot, path: &Path, area: AreaId) -> bool {
+    let goes = match path.kind {
         PathKind::Intra => path.area != area,
-        PathKind::Inter => path.area != area && area != AreaId::BACKBONE,
+        PathKind::Inter => path.area == AreaId::BACKBONE && area != AreaId::BACKBONE,
         PathKind::External1 | PathKind::External2 => false,
-    }
+    };
+    goes && !leads_into(snapshot, &path.hops, area)
+}
+
+fn leads_into(snapshot: &Snapshot, hops: &Hops, area: AreaId) -> bool {
+    hops.iter().any(|hop| snapshot.links.iter().any(|own| own.interface == hop.interface && own.area == area))
 }
 
 fn range_of(config: &AreaConfig, prefix: &IpNet) -> Option<AreaRange> {

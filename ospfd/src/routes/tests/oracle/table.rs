@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::external::externals;
 use super::tree::{Reach, Tree, grow};
 use super::{Hops, Lsas, Path, PathKind, Prefixes, Snapshot, merge, offer};
+use crate::config::AreaKind;
 use crate::id::{AreaId, RouterId, Version};
 use crate::lsa::{LS_INFINITY, LinkKind, LsaBody, PREFIX_NU};
 
@@ -106,7 +107,7 @@ fn inter(snapshot: &Snapshot, table: &mut Table) {
     // RFC 3509 §2.2: a border router without a live backbone looks into all its areas.
     let backbone = table.trees.get(&AreaId::BACKBONE).is_some_and(|tree| tree.routers.len() > 1);
     let only_backbone = snapshot.border() && backbone;
-    for (area, (_, lsas)) in &snapshot.areas {
+    for (area, (config, lsas)) in &snapshot.areas {
         let examined = !only_backbone || *area == AreaId::BACKBONE;
         let Some(tree) = table.trees.get(area) else { continue };
         let transit = !examined && tree.transit && *area != AreaId::BACKBONE;
@@ -120,6 +121,9 @@ fn inter(snapshot: &Snapshot, table: &mut Table) {
                 continue;
             }
             match body {
+                // Defaults of stub areas are for those inside.
+                LsaBody::Summary(lsa)
+                    if snapshot.border() && config.kind != AreaKind::Normal && lsa.prefix.prefix_len() == 0 => {}
                 LsaBody::Summary(lsa) if lsa.metric < LS_INFINITY && lsa.prefix_options & PREFIX_NU == 0 => {
                     let path = Path {
                         kind: PathKind::Inter,
@@ -139,7 +143,11 @@ fn inter(snapshot: &Snapshot, table: &mut Table) {
                 LsaBody::AsbrSummary(lsa) if lsa.metric < LS_INFINITY && lsa.router != snapshot.router && examined => {
                     let reach = Reach { cost: reach.cost.saturating_add(lsa.metric), hops: reach.hops.clone() };
                     let boundary = Boundary { area: *area, intra: false, reach };
-                    table.boundaries.entry(lsa.router).or_default().push(boundary);
+                    let held = table.boundaries.entry(lsa.router).or_default();
+                    // §16.2 (6): in one area, the way inside is always preferred.
+                    if !held.iter().any(|held| held.intra && held.area == *area) {
+                        held.push(boundary);
+                    }
                 }
                 _ => {}
             }
