@@ -235,13 +235,22 @@ impl Instance {
             ("per_neighbor", self.db.of_giver(number), limits.per_neighbor),
         ];
         let Some((which, _, limit)) = counts.into_iter().find(|(_, count, limit)| count >= limit) else { return true };
-        self.limited.insert(which);
-        // One alarm for each limit, not one for each LSA.
-        if !self.alarmed_limits.contains(which) {
-            self.alarmed_limits.insert(which);
+        self.limit_reached(now, which, key, limit, out);
+        false
+    }
+
+    /// An LSA is refused for a limit: one alarm for each limit, not one for each LSA.
+    pub(crate) fn limit_reached(
+        &mut self,
+        now: Instant,
+        which: &'static str,
+        key: &LsaKey,
+        limit: usize,
+        out: &mut Outbox,
+    ) {
+        if self.limited.insert(which) {
             self.raise(now, Alarm::LsdbLimit { which, key: *key, limit }, out);
         }
-        false
     }
 
     /// The one door into the database: acknowledgments waited for are no longer, routes are calculated anew.

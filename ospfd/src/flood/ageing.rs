@@ -35,16 +35,24 @@ impl Instance {
             self.announce_change(home, &header, true, out);
             self.on_reaped(now, home, &header.key);
         }
-        self.clear_limits(now, out);
+        self.clear_limits(out);
     }
 
-    /// Says so when the database is below its limits again.
-    fn clear_limits(&mut self, _now: Instant, out: &mut Outbox) {
-        if self.limited.contains("lsas") && self.db.foreign() < self.config.limits.lsas {
-            self.limited.remove("lsas");
-            self.alarmed_limits.remove("lsas");
-            out.push(Output::Alarm(Alarm::LsdbLimitCleared { which: "lsas" }));
-        }
+    /// Says so when the database is below a limit again, by a tenth: one LSA that leaves while many were refused is no all-clear.
+    fn clear_limits(&mut self, out: &mut Outbox) {
+        let (db, limits) = (&self.db, self.config.limits);
+        self.limited.retain(|which| {
+            let (count, limit) = match *which {
+                "per_origin" => (db.most_of_origin(), limits.per_origin),
+                "per_neighbor" => (db.most_of_giver(), limits.per_neighbor),
+                _ => (db.foreign(), limits.lsas),
+            };
+            let near = count >= limit - limit / 10;
+            if !near {
+                out.push(Output::Alarm(Alarm::LsdbLimitCleared { which }));
+            }
+            near
+        });
     }
 
     /// Premature ageing, and the end of an LSA's life (RFC 2328 §14, §14.1).

@@ -202,10 +202,11 @@ impl Instance {
                 .db
                 .lookup(home, &header.key)
                 .is_none_or(|(_, entry)| compare(header, &self.db.header(now, entry)) == Ordering::Greater);
-            if let Some(neighbor) =
-                self.neighbor_mut(number).filter(|neighbor| newer && neighbor.requests.len() < limit)
-            {
+            let Some(neighbor) = self.neighbor_mut(number).filter(|_| newer) else { continue };
+            if neighbor.requests.len() < limit {
                 neighbor.requests.insert(*header);
+            } else {
+                self.limit_reached(now, "lsas", &header.key, limit, out);
             }
         }
         let Some(neighbor) = self.neighbor(number) else { return };

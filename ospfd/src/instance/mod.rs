@@ -120,9 +120,8 @@ pub struct Instance {
     pub(crate) watched: bool,
     pub(crate) drops: Drops,
     pub(crate) stats: Stats,
-    /// Limits that LSAs were refused for, and those of them that were said.
+    /// Limits that LSAs are refused for, each said once.
     pub(crate) limited: BTreeSet<&'static str>,
-    pub(crate) alarmed_limits: BTreeSet<&'static str>,
     /// Alarms by their text, with the time they were last raised.
     raised: BTreeMap<String, Instant>,
 }
@@ -163,7 +162,6 @@ impl Instance {
             drops: Drops::default(),
             stats: Stats::default(),
             limited: BTreeSet::new(),
-            alarmed_limits: BTreeSet::new(),
             raised: BTreeMap::new(),
             config,
         };

@@ -166,6 +166,16 @@ impl Lsdb {
         self.givers.get(&giver).map_or(0, |count| *count as usize)
     }
 
+    /// How many one origin has, at most.
+    pub(crate) fn most_of_origin(&self) -> usize {
+        self.origins.values().max().map_or(0, |count| *count as usize)
+    }
+
+    /// How many came first from one neighbor, at most.
+    pub(crate) fn most_of_giver(&self) -> usize {
+        self.givers.values().max().map_or(0, |count| *count as usize)
+    }
+
     /// Puts `lsa` in the place of what has its name. Acknowledgments that were waited for are no longer (§13 5c).
     pub(crate) fn install(&mut self, now: Instant, home: Home, lsa: &Lsa, own: bool, giver: u32) -> Installed {
         let now_ms = self.ms(now);

@@ -288,27 +288,39 @@ fn what_the_last_life_said_is_taken_back() {
 
 #[test]
 fn limits_hold_the_adjacency_stays_and_the_operator_is_told_once() {
-    for (which, set) in [
-        ("lsas", (|limits| limits.lsas = 50) as fn(&mut crate::config::Limits)),
-        ("per_origin", |limits| limits.per_origin = 40),
-        ("per_neighbor", |limits| limits.per_neighbor = 45),
-    ] {
-        let mut world = line(V2, 3);
-        world.config(2, |config| set(&mut config.limits));
-        world.start();
-        world.run_secs(1);
-        world.tell(0, Input::Redistribute((0..500).map(|number| (prefix(V2, number), Some(ROUTE))).collect()));
-        world.run_secs(60);
-        world.expect_full(&[1, 2, 1]);
-        assert!(world.lsdb(2).len() <= 60, "{which}: {}", world.lsdb(2).len());
-        assert_eq!(world.of_kind(1, 5).len(), 500);
-        let alarms: Vec<_> = world.alarms.iter().filter(|(router, _)| *router == 2).collect();
-        assert!(matches!(alarms[..], [(2, Alarm::LsdbLimit { which: said, .. })] if *said == which), "{alarms:?}");
-        assert!(world.summary(2).problems.iter().any(|problem| problem.contains(which)));
-        // Also for who comes up with a database that is too large already.
-        world.reboot(2, |_| {});
-        world.run_secs(60);
-        world.expect_full(&[1, 2, 1]);
+    for (version, external) in [(V2, 5), (V3, 0x4005)] {
+        for (which, set) in [
+            ("lsas", (|limits| limits.lsas = 50) as fn(&mut crate::config::Limits)),
+            ("per_origin", |limits| limits.per_origin = 40),
+            ("per_neighbor", |limits| limits.per_neighbor = 45),
+        ] {
+            let mut world = line(version, 3);
+            world.config(2, |config| set(&mut config.limits));
+            world.start();
+            world.run_secs(1);
+            let routes = |route: Option<ExternalRoute>| {
+                Input::Redistribute((0..500).map(|number| (prefix(version, number), route)).collect())
+            };
+            world.tell(0, routes(Some(ROUTE)));
+            world.run_secs(60);
+            world.expect_full(&[1, 2, 1]);
+            assert!(world.lsdb(2).len() <= 60, "{which}: {}", world.lsdb(2).len());
+            assert_eq!(world.of_kind(1, external).len(), 500);
+            let alarms: Vec<_> = world.alarms.iter().filter(|(router, _)| *router == 2).collect();
+            assert!(matches!(alarms[..], [(2, Alarm::LsdbLimit { which: said, .. })] if *said == which), "{alarms:?}");
+            assert!(world.summary(2).problems.iter().any(|problem| problem.contains(which)));
+            // It is over when what was too much is gone.
+            world.tell(0, routes(None));
+            world.run_secs(60);
+            assert_eq!(world.alarms.last(), Some(&(2, Alarm::LsdbLimitCleared { which })));
+            assert_eq!(world.summary(2).problems, Vec::<String>::new());
+            // Also for who comes up with a database that is too large already.
+            world.tell(0, routes(Some(ROUTE)));
+            world.reboot(2, |_| {});
+            world.run_secs(60);
+            world.expect_full(&[1, 2, 1]);
+            assert!(world.summary(2).problems.iter().any(|problem| problem.contains(which)));
+        }
     }
 }
 
