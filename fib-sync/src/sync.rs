@@ -11,6 +11,7 @@ mod repair;
 mod view;
 mod write;
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -222,7 +223,7 @@ impl Sync {
             });
             self.compact_backlog();
         }
-        keep_last_words(&mut routes);
+        keep_last_words(&mut routes, |route| route.prefix);
         self.after.gone.append(&mut gone);
         self.after.walk_done |= delta.walk_done;
         let unused = if self.repairs.is_empty() { self.release_gone() } else { Vec::new() };
@@ -485,12 +486,13 @@ impl Sync {
     }
 }
 
-/// Leaves of each prefix what was said last: a batch may be several of the RIB's, joined while the data plane was busy.
-fn keep_last_words(routes: &mut Vec<FibRoute>) {
-    let mut said: HashSet<IpNet, FixedState> = HashSet::with_capacity_and_hasher(routes.len(), FixedState::default());
-    routes.reverse();
-    routes.retain(|route| said.insert(route.prefix));
-    routes.reverse();
+/// Leaves of each key what was said last, in the order of those last words: a batch may be several of the RIB's, joined while the
+/// data plane was busy.
+pub(crate) fn keep_last_words<T, K: Eq + Hash>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    let mut said: HashSet<K, FixedState> = HashSet::with_capacity_and_hasher(items.len(), FixedState::default());
+    items.reverse();
+    items.retain(|item| said.insert(key(item)));
+    items.reverse();
 }
 
 /// Every prefix that covers `addr`, longest first.

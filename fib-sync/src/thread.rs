@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::backend::FibBackend;
 use crate::host::HostEvent;
-use crate::sync::{Difference, Input, Latency, Outbox, Sync, View};
+use crate::sync::{Difference, Input, Latency, Outbox, Sync, View, keep_last_words};
 
 /// Deltas that may wait for the data plane at any time.
 pub const DELTAS: usize = 4;
@@ -72,7 +72,7 @@ impl Lanes {
         self.routes -= batch.routes.len();
         self.last = Some(batch.routes.len());
         if joined {
-            fold::settle_objects(&mut batch);
+            keep_last_words(&mut batch.next_hops, |op| op.id);
         }
         Some((since, batch))
     }

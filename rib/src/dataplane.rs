@@ -19,15 +19,13 @@ use crate::hops::BackendMask;
 use crate::journal::{Cursor, Overrun};
 use crate::message::FibState;
 use crate::nexthop::{Discard, Forwarding, NextHopId};
-use crate::places::{Place, Walk};
+use crate::places::{PLACES_PER_UNIT, Place, Walk};
 use crate::rib::Rib;
 use crate::route::Source;
 use crate::table::{Dest, Key, Lpm, Slot, Tabled};
 
 /// Journal entries read for one pulled route, at most: most of what a slow reader finds may be stale.
 const ENTRIES_PER_ROUTE: usize = 8;
-/// Places looked at for one pulled route, at most: with one family in use half of them are empty, and all after a great removal.
-const PLACES_PER_ROUTE: usize = 16;
 
 /// One data plane.
 #[derive(Debug)]
@@ -288,7 +286,7 @@ impl Rib {
     fn pull_walk(&mut self, at: usize, limit: usize, delta: &mut FibDelta) {
         let Some(mut walk) = self.backends[at].walk else { return };
         let mut ended = false;
-        for _ in 0..limit.saturating_mul(PLACES_PER_ROUTE) {
+        for _ in 0..limit.saturating_mul(PLACES_PER_UNIT) {
             if delta.routes.len() >= limit {
                 break;
             }

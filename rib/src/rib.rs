@@ -20,7 +20,7 @@ use crate::intern::{RouteId, Routes};
 use crate::journal::Journal;
 use crate::message::{Input, Output, Reach, Reachability};
 use crate::nexthop::Forwarding;
-use crate::places::Walk;
+use crate::places::{PLACES_PER_UNIT, Walk};
 use crate::prefetch::prefetch;
 use crate::resolve::{Effect, NexthopTracker, World};
 use crate::route::{Protocol, RouteBatch, Source};
@@ -49,8 +49,6 @@ const WORK_PER_CALL: usize = 512;
 const TURN: usize = 128;
 /// Changes whose destinations are looked up together: what was found stays in the first cache until it is used.
 const LOOKED_UP_TOGETHER: usize = 32;
-/// Places that can be looked at for the price of one changed prefix.
-const PLACES_PER_UNIT: usize = 16;
 /// The price of resolving a set, beside one for every prefix read.
 const RESOLVE_UNITS: usize = 3;
 /// Removed destinations freed by one `handle`.

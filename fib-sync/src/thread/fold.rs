@@ -3,8 +3,6 @@
 //! A large batch is written faster than many small ones (the kernel's tries have an order they like, and both families go side by
 //! side), and what changed twice while the data plane was busy is one message.
 
-use foldhash::fast::FixedState;
-use hashbrown::HashSet;
 use rib::{FibDelta, NextHopId};
 
 /// True if `next` may be folded into what `so_far` became: the end of a walk sweeps, so nothing may overtake it, and a number
@@ -24,19 +22,12 @@ pub(super) fn join(so_far: &mut FibDelta, mut next: FibDelta) {
     so_far.through = so_far.through.max(next.through);
 }
 
-/// Leaves of each object what was said last, in the order of those last words.
-pub(super) fn settle_objects(delta: &mut FibDelta) {
-    let mut said: HashSet<NextHopId, FixedState> = HashSet::default();
-    delta.next_hops.reverse();
-    delta.next_hops.retain(|op| said.insert(op.id));
-    delta.next_hops.reverse();
-}
-
 #[cfg(test)]
 mod tests {
     use rib::{Discard, FibRoute, Forwarding, NextHopOp};
 
     use super::*;
+    use crate::sync::keep_last_words;
 
     fn object(id: u32, discard: Discard) -> NextHopOp {
         NextHopOp { id: NextHopId(id), forwarding: Some(Forwarding::Discard(discard)) }
@@ -63,7 +54,7 @@ mod tests {
         };
         assert!(folds(&delta, &next));
         join(&mut delta, next);
-        settle_objects(&mut delta);
+        keep_last_words(&mut delta.next_hops, |op| op.id);
         assert_eq!(delta.next_hops, [object(1, Discard::Prohibit), object(2, Discard::Blackhole)]);
         let routes = [
             route("192.0.2.0/24", Some(1)),
