@@ -845,9 +845,9 @@ fn processor() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
-/// A full table: a million IPv4 routes and 200,000 IPv6 ones. Needs a gigabyte and some seconds; prints what it took.
+/// A full table: a million IPv4 routes and 200,000 IPv6 ones. Needs half a gigabyte and a quarter of a minute; prints what it took.
 #[test]
-#[ignore = "a gigabyte of routes; run by tests/run --full"]
+#[ignore = "half a gigabyte of routes; run by tests/run --full"]
 #[allow(clippy::disallowed_methods)] // It measures.
 fn a_full_table_enters_moves_at_once_and_is_adopted_untouched() {
     in_namespace(|| {
