@@ -15,7 +15,7 @@ use crate::family::{V4, V6};
 use crate::message::{FibState, Output};
 use crate::rib::Rib;
 use crate::route::{RouteBatch, Source};
-use crate::table::{Dest, Key, Lpm, Tabled, marks};
+use crate::table::{Dest, Key, Tabled, marks};
 
 /// Answers given by one `handle`, at most.
 const ANSWERS_PER_CALL: usize = 2048;
@@ -77,7 +77,7 @@ impl Rib {
 
     fn ask_of_prefix<F: Tabled>(&mut self, prefix: F::Prefix, mark: u8) {
         let table = F::table_mut(&mut self.tables);
-        let Some(slot) = table.tree.get(prefix) else { return };
+        let Some(slot) = table.get(prefix) else { return };
         let dest = table.dest_mut(slot);
         dest.marks = dest.marks & !(marks::ASKED_OWN | marks::ASKED_ANY) | mark;
         if mark != 0 {
@@ -109,7 +109,7 @@ impl Rib {
 
     fn answer_soon<F: Tabled>(&mut self, prefix: F::Prefix) {
         let table = F::table_mut(&mut self.tables);
-        let Some(slot) = table.tree.get(prefix) else { return };
+        let Some(slot) = table.get(prefix) else { return };
         let dest = table.dest_mut(slot);
         if dest.is_marked(marks::ASKED_OWN | marks::ASKED_ANY) && !dest.is_marked(marks::QUEUED) {
             dest.marks |= marks::QUEUED;

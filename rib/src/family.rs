@@ -56,7 +56,18 @@ pub trait Family: Copy + Debug + Send + Sync + 'static {
     fn host(addr: Self::Addr) -> Self::Prefix;
     /// The number of leading bits that are fixed.
     fn length(prefix: Self::Prefix) -> u8;
+    /// A seeded hash of `prefix` with all 32 bits usable.
+    fn hash(prefix: Self::Prefix, seed: u64) -> u32;
 }
+
+/// Multiply and fold, the mixing step of wyhash and foldhash.
+fn fold(a: u64, b: u64) -> u64 {
+    let wide = u128::from(a) * u128::from(b);
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+const MIX: u64 = 0xd6e8_feb8_6659_fd93;
 
 /// IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +108,12 @@ impl Family for V4 {
     fn length(prefix: Ipv4Net) -> u8 {
         prefix.prefix_len()
     }
+
+    fn hash(prefix: Ipv4Net, seed: u64) -> u32 {
+        let key = u64::from(prefix.addr().to_bits()) << 8 | u64::from(prefix.prefix_len());
+        let mixed = fold(key ^ seed, MIX ^ seed.rotate_left(32));
+        (fold(mixed ^ seed, ODD) >> 16) as u32
+    }
 }
 
 impl Family for V6 {
@@ -129,5 +146,12 @@ impl Family for V6 {
 
     fn length(prefix: Ipv6Net) -> u8 {
         prefix.prefix_len()
+    }
+
+    fn hash(prefix: Ipv6Net, seed: u64) -> u32 {
+        let bits = prefix.addr().to_bits();
+        let high = fold((bits >> 64) as u64 ^ seed, MIX ^ u64::from(prefix.prefix_len()));
+        let low = fold(bits as u64 ^ seed.rotate_left(32), ODD ^ high);
+        (fold(low ^ high ^ seed, MIX) >> 16) as u32
     }
 }

@@ -8,7 +8,7 @@ use crate::delta::{BackendId, FibFault};
 use crate::family::{V4, V6};
 use crate::message::{FibState, Output};
 use crate::rib::Rib;
-use crate::table::{Lpm, Slot, Tabled, marks};
+use crate::table::{Slot, Tabled, marks};
 
 /// The data planes that do not hold a prefix.
 type Missing = Vec<(BackendId, Option<FibFault>)>;
@@ -52,7 +52,7 @@ impl Rib {
 
     fn flag<F: Tabled>(&mut self, prefix: F::Prefix, on: bool) {
         let table = F::table_mut(&mut self.tables);
-        if let Some(slot) = table.tree.get(prefix) {
+        if let Some(slot) = table.get(prefix) {
             let dest = table.dest_mut(slot);
             dest.marks = dest.marks & !marks::AWAITED | if on { marks::AWAITED } else { 0 };
         }
@@ -96,7 +96,7 @@ impl Rib {
     fn missing<F: Tabled>(&self, prefix: F::Prefix) -> Missing {
         let table = F::table(&self.tables);
         let chosen = |slot: &Slot| table.dest(*slot).best.is_some();
-        let Some(slot) = table.tree.get(prefix).filter(chosen) else {
+        let Some(slot) = table.get(prefix).filter(chosen) else {
             return self.backends.iter().map(|backend| (backend.id, None)).collect();
         };
         let seq = table.dest(slot).seq;

@@ -5,7 +5,7 @@
 //!
 //! | question | room |
 //! |---|---|
-//! | where is a prefix? | [`table`], over a tree of prefixes and a slab of destinations; `places` walks along the slab |
+//! | where is a prefix? | [`table`], over a tree of prefixes, an [`index`] for exactly one and a slab of destinations; `places` walks along the slab |
 //! | which route wins? | `select`, over routes that are interned once each |
 //! | does its next hop resolve? | `resolve`, `legs`, and `track`, the reverse index |
 //! | who has been told? | [`journal`], read by data planes (`dataplane`) and by watchers ([`watch`]) |
@@ -17,6 +17,7 @@ mod dataplane;
 pub mod delta;
 pub mod family;
 mod hops;
+pub mod index;
 mod installed;
 mod intern;
 pub mod journal;
@@ -40,6 +41,7 @@ pub mod watch;
 pub use answers::{Answer, NotHeld};
 pub use delta::{BackendId, FibDelta, FibFault, FibProgress, FibRoute, NextHopOp};
 pub use family::{AddressFamily, Family, V4, V6};
+pub use index::Index;
 pub use journal::{Cursor, Journal, Overrun};
 pub use nexthop::{Discard, Forwarding, IfIndex, Leg, NextHop, NextHopId, NextHopSet, ResolvedLeg};
 pub use prefetch::prefetch;

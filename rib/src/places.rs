@@ -87,11 +87,13 @@ mod tests {
     fn tables(ipv4: u32, ipv6: u32) -> Tables {
         let mut tables = Tables::new();
         for n in 0..ipv4 {
-            tables.v4.ensure(ipnet::Ipv4Net::new_assert((10 << 24 | n << 8).into(), 24), || false);
+            let prefix = ipnet::Ipv4Net::new_assert((10 << 24 | n << 8).into(), 24);
+            tables.v4.ensure(tables.v4.hash(prefix), prefix, || false);
         }
         for n in 0..ipv6 {
             let address = 0x2001_0db8_u128 << 96 | u128::from(n) << 80;
-            tables.v6.ensure(ipnet::Ipv6Net::new_assert(address.into(), 48), || false);
+            let prefix = ipnet::Ipv6Net::new_assert(address.into(), 48);
+            tables.v6.ensure(tables.v6.hash(prefix), prefix, || false);
         }
         tables
     }
@@ -119,7 +121,8 @@ mod tests {
         walk = walk.again();
         assert!(!passed(walk, 0) && !passed(walk, 3));
         // What is added meanwhile comes as well.
-        tables.v4.ensure("192.0.2.0/24".parse().expect("a prefix"), || false);
+        let added = "192.0.2.0/24".parse().expect("a prefix");
+        tables.v4.ensure(tables.v4.hash(added), added, || false);
         let met = rest(&mut walk, &tables);
         assert_eq!(met, [1, 2, 3, 4, 0].map(Key::new::<V4>));
         assert_eq!(first.key(&tables), Some(Key::new::<V4>(0)));

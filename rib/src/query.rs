@@ -85,8 +85,8 @@ impl Rib {
     #[must_use]
     pub fn get(&self, prefix: IpNet) -> Option<RouteView> {
         match prefix {
-            IpNet::V4(net) => self.tables.v4.tree.get(net.trunc()).and_then(|slot| self.view::<V4>(slot)),
-            IpNet::V6(net) => self.tables.v6.tree.get(net.trunc()).and_then(|slot| self.view::<V6>(slot)),
+            IpNet::V4(net) => self.tables.v4.get(net.trunc()).and_then(|slot| self.view::<V4>(slot)),
+            IpNet::V6(net) => self.tables.v6.get(net.trunc()).and_then(|slot| self.view::<V6>(slot)),
         }
     }
 
@@ -101,7 +101,7 @@ impl Rib {
 
     fn candidates_of<F: Tabled>(&self, prefix: F::Prefix) -> Vec<Candidate> {
         let table = F::table(&self.tables);
-        let Some(slot) = table.tree.get(prefix) else { return Vec::new() };
+        let Some(slot) = table.get(prefix) else { return Vec::new() };
         let best = table.best(slot);
         let explain = |cand: crate::table::Cand| Candidate {
             source: cand.source,

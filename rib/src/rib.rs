@@ -21,11 +21,10 @@ use crate::journal::Journal;
 use crate::message::{Input, Output, Reach, Reachability};
 use crate::nexthop::Forwarding;
 use crate::places::{PLACES_PER_UNIT, Walk};
-use crate::prefetch::prefetch;
 use crate::resolve::{Effect, NexthopTracker, World};
 use crate::route::{Protocol, RouteBatch, Source};
 use crate::select;
-use crate::table::{Cand, Key, Lpm as _, Slot, Tabled, Tables, marks};
+use crate::table::{Cand, Key, Slot, Tabled, Tables, marks};
 use crate::track::Change;
 use crate::watch::Watcher;
 
@@ -254,10 +253,16 @@ impl Rib {
     fn batch(&mut self, batch: RouteBatch, next: usize, mut ids: Vec<Option<RouteId>>, units: usize) -> usize {
         let end = batch.changes.len().min(next + units);
         for together in batch.changes[next..end].chunks(LOOKED_UP_TOGETHER) {
-            // One right after the other they wait for memory together; below, a cache has them.
-            let slots: SmallVec<[Option<Slot>; LOOKED_UP_TOGETHER]> =
+            // Each half waits for memory once for all of them; below, a cache has them.
+            let hashes: SmallVec<[u32; LOOKED_UP_TOGETHER]> =
                 together.iter().map(|change| self.look_ahead(change.prefix)).collect();
-            for (change, slot) in together.iter().zip(slots) {
+            for (change, hash) in together.iter().zip(&hashes) {
+                match change.prefix {
+                    IpNet::V4(_) => self.tables.v4.prefetch_dest(*hash),
+                    IpNet::V6(_) => self.tables.v6.prefetch_dest(*hash),
+                }
+            }
+            for (change, hash) in together.iter().zip(hashes) {
                 let route = change.route.and_then(|index| {
                     let index = index as usize;
                     debug_assert!(index < batch.routes.len(), "a change names a route of its batch");
@@ -268,8 +273,8 @@ impl Rib {
                     continue;
                 }
                 match change.prefix {
-                    IpNet::V4(net) => self.change::<V4>(net.trunc(), slot, batch.source, route),
-                    IpNet::V6(net) => self.change::<V6>(net.trunc(), slot, batch.source, route),
+                    IpNet::V4(net) => self.change::<V4>(net.trunc(), hash, batch.source, route),
+                    IpNet::V6(net) => self.change::<V6>(net.trunc(), hash, batch.source, route),
                 }
             }
         }
@@ -342,13 +347,13 @@ impl Rib {
         held
     }
 
-    /// The slot of a prefix that is about to change, whose destination is on its way from memory then.
-    fn look_ahead(&self, prefix: IpNet) -> Option<Slot> {
-        fn look<F: Tabled>(tables: &Tables, prefix: F::Prefix) -> Option<Slot> {
+    /// The hash of a prefix that is about to change; where the index has it is on its way from memory then.
+    fn look_ahead(&self, prefix: IpNet) -> u32 {
+        fn look<F: Tabled>(tables: &Tables, prefix: F::Prefix) -> u32 {
             let table = F::table(tables);
-            let slot = table.tree.get(prefix)?;
-            prefetch(table.dest(slot));
-            Some(slot)
+            let hash = table.hash(prefix);
+            table.prefetch_index(hash);
+            hash
         }
         match prefix {
             IpNet::V4(net) => look::<V4>(&self.tables, net.trunc()),
@@ -356,15 +361,14 @@ impl Rib {
         }
     }
 
-    /// One change of one source: the only door for additions and removals alike. `slot` is the prefix's, if it was there when
-    /// somebody looked; nothing is buried in between.
-    fn change<F: Tabled>(&mut self, prefix: F::Prefix, slot: Option<Slot>, source: Source, route: Option<RouteId>) {
+    /// One change of one source: the only door for additions and removals alike.
+    fn change<F: Tabled>(&mut self, prefix: F::Prefix, hash: u32, source: Source, route: Option<RouteId>) {
         let table = F::table_mut(&mut self.tables);
-        let slot = if slot.is_some() || route.is_none() {
-            slot.or_else(|| table.tree.get(prefix))
-        } else {
+        let slot = if route.is_some() {
             let awaited = &self.awaited;
-            Some(table.ensure(prefix, || awaited.contains(F::net(prefix))))
+            Some(table.ensure(hash, prefix, || awaited.contains(F::net(prefix))))
+        } else {
+            table.find(hash, prefix)
         };
         if let Some(slot) = slot {
             self.change_slot::<F>(slot, prefix, source, route);

@@ -1,4 +1,8 @@
-//! The table of destinations: a longest-prefix-match tree from prefix to slot, and a slab of destinations.
+//! The table of destinations: a longest-prefix-match tree from prefix to slot, an index of slots by the hash of the prefix, and
+//! a slab of destinations.
+//!
+//! What changes is found by the index: two loads that can be asked for ahead, where the tree takes five that wait for each other.
+//! What covers an address, or comes after a prefix, the tree knows.
 //!
 //! The tree is `prefix-trie`'s `PrefixMap`. The classical structure here is a Patricia trie, one node per branching bit;
 //! since its version 0.9 `prefix-trie` is a *tree bitmap*, a multi-bit trie that takes five bits per node. It gives the same
@@ -7,13 +11,15 @@
 //! Patricia trie. The value in the tree is a 32-bit slot: with the destination itself in the tree all of this is slower.
 
 use std::fmt::Debug;
+use std::hash::BuildHasher as _;
 
-use prefix_trie::map::Entry;
 use prefix_trie::{Prefix as _, PrefixMap};
 use smallvec::SmallVec;
 
 use crate::family::{Family, V4, V6};
+use crate::index::Index;
 use crate::intern::{RouteId, Routes};
+use crate::prefetch::prefetch;
 use crate::route::Source;
 use crate::slab::Slab;
 
@@ -24,10 +30,6 @@ pub type Slot = u32;
 pub trait Lpm<F: Family> {
     /// Sets the slot of `prefix` and returns the one it had.
     fn insert(&mut self, prefix: F::Prefix, slot: Slot) -> Option<Slot>;
-    /// The slot of exactly `prefix`; if there is none, the one that `make` returns is stored. One descent.
-    fn get_or_insert(&mut self, prefix: F::Prefix, make: impl FnOnce() -> Slot) -> Slot;
-    /// The slot of exactly `prefix`.
-    fn get(&self, prefix: F::Prefix) -> Option<Slot>;
     /// Removes exactly `prefix`.
     fn remove(&mut self, prefix: F::Prefix) -> Option<Slot>;
     /// The longest stored prefix that covers `prefix` (possibly itself).
@@ -74,17 +76,6 @@ impl<F: Family> PrefixTable<F> {
 impl<F: Family> Lpm<F> for PrefixTable<F> {
     fn insert(&mut self, prefix: F::Prefix, slot: Slot) -> Option<Slot> {
         self.0.insert(prefix, slot)
-    }
-
-    fn get_or_insert(&mut self, prefix: F::Prefix, make: impl FnOnce() -> Slot) -> Slot {
-        match self.0.entry(prefix) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => *entry.insert(make()),
-        }
-    }
-
-    fn get(&self, prefix: F::Prefix) -> Option<Slot> {
-        self.0.get(&prefix).copied()
     }
 
     fn remove(&mut self, prefix: F::Prefix) -> Option<Slot> {
@@ -172,28 +163,66 @@ type Spill = SmallVec<[Cand; 2]>;
 #[derive(Debug)]
 pub(crate) struct Table<F: Family> {
     pub(crate) tree: PrefixTable<F>,
+    index: Index,
+    seed: u64,
     dests: Slab<Dest<F>>,
     spill: Slab<Spill>,
 }
 
 impl<F: Family> Table<F> {
     fn new() -> Self {
-        Self { tree: PrefixTable::default(), dests: Slab::new(), spill: Slab::new() }
+        Self {
+            tree: PrefixTable::default(),
+            index: Index::new(),
+            seed: foldhash::quality::RandomState::default().hash_one(0),
+            dests: Slab::new(),
+            spill: Slab::new(),
+        }
+    }
+
+    /// The hash to find `prefix` by.
+    pub(crate) fn hash(&self, prefix: F::Prefix) -> u32 {
+        F::hash(prefix, self.seed)
+    }
+
+    /// First half of warming the cache for several prefixes: the index.
+    pub(crate) fn prefetch_index(&self, hash: u32) {
+        self.index.prefetch(hash);
+    }
+
+    /// Second half: the destination that the index most likely leads to.
+    pub(crate) fn prefetch_dest(&self, hash: u32) {
+        if let Some(slot) = self.index.guess(hash) {
+            prefetch(self.dests.get(slot));
+        }
+    }
+
+    /// The slot of exactly `prefix`, by its hash.
+    pub(crate) fn find(&self, hash: u32, prefix: F::Prefix) -> Option<Slot> {
+        self.index.find(hash, |slot| self.dests.get(slot).prefix == prefix)
+    }
+
+    /// The slot of exactly `prefix`.
+    pub(crate) fn get(&self, prefix: F::Prefix) -> Option<Slot> {
+        self.find(self.hash(prefix), prefix)
     }
 
     /// The slot of `prefix`, made empty if there is none.
-    pub(crate) fn ensure(&mut self, prefix: F::Prefix, awaited: impl FnOnce() -> bool) -> Slot {
-        let dests = &mut self.dests;
-        self.tree.get_or_insert(prefix, || {
-            dests.insert(Dest {
-                seq: 0,
-                content: 0,
-                prefix,
-                held: Held::None,
-                best: None,
-                marks: if awaited() { marks::AWAITED } else { 0 },
-            })
-        })
+    pub(crate) fn ensure(&mut self, hash: u32, prefix: F::Prefix, awaited: impl FnOnce() -> bool) -> Slot {
+        if let Some(slot) = self.find(hash, prefix) {
+            return slot;
+        }
+        let slot = self.dests.insert(Dest {
+            seq: 0,
+            content: 0,
+            prefix,
+            held: Held::None,
+            best: None,
+            marks: if awaited() { marks::AWAITED } else { 0 },
+        });
+        self.index.insert(hash, slot);
+        self.tree.insert(prefix, slot);
+        slot
     }
 
     pub(crate) fn dest(&self, slot: Slot) -> &Dest<F> {
@@ -214,6 +243,7 @@ impl<F: Family> Table<F> {
         let dest = *self.dests.get(slot);
         debug_assert!(dest.held == Held::None, "only a destination without candidates is freed");
         self.tree.remove(dest.prefix);
+        self.index.remove(self.hash(dest.prefix), slot);
         self.dests.release(slot, Dest { seq: 0, held: Held::Vacant, best: None, marks: 0, ..dest });
     }
 

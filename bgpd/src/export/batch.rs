@@ -9,7 +9,7 @@ use super::log::{Audience, Lane, Log, Piece};
 use super::profile::ExportProfile;
 use super::transform::{Refusal, Source, outgoing};
 use crate::intern::{AttrId, AttrStore};
-use crate::locrib::{DestId, Key, PeerIndex, PeerKind, Shard};
+use crate::locrib::{DestId, PeerIndex, PeerKind, Shard};
 use crate::wire::attr::{EncodeContext, NextHopAttr, PathAttributes, PeerKind as WirePeerKind, mp_reach};
 use crate::wire::header::HEADER_LEN;
 use crate::wire::nlri::NlriFamily;
@@ -181,7 +181,7 @@ impl Batch {
     }
 
     /// Encodes everything into pieces of `lane`, withdrawals first, and clears the batch.
-    pub(super) fn flush<F: Key + NlriFamily>(
+    pub(super) fn flush<F: NlriFamily>(
         &mut self,
         profile: &ExportProfile,
         shard: &Shard<F>,
@@ -215,7 +215,7 @@ impl Batch {
     }
 
     /// The same with path identifiers (RFC 7911 §3).
-    fn flush_paths<F: Key + NlriFamily>(&mut self, shard: &Shard<F>, packing: &Packing, writer: &mut Writer<'_>) {
+    fn flush_paths<F: NlriFamily>(&mut self, shard: &Shard<F>, packing: &Packing, writer: &mut Writer<'_>) {
         self.path_withdraws.sort_by_key(|(audience, ..)| order(audience));
         for run in self.path_withdraws.chunk_by(|a, b| a.0 == b.0) {
             writer.begin(&run[0].0);

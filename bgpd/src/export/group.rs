@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hashbrown::HashMap;
-use rib::AddressFamily;
+use rib::{AddressFamily, Family};
 
 use super::batch::Batch;
 use super::installed::{Installed, Standing};
@@ -22,7 +22,7 @@ use super::told_paths::ToldPaths;
 use super::transform::{Source, names_itself, outgoing};
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
-use crate::locrib::{DestId, Key, PeerIndex, Peers, Shard};
+use crate::locrib::{DestId, PeerIndex, Peers, Shard};
 use crate::wire::attr::NextHopAttr;
 use crate::wire::nlri::NlriFamily;
 use crate::wire::route_refresh::RefreshKind;
@@ -37,7 +37,7 @@ const DUMP_OUTSTANDING: usize = 256 * 1024;
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// What export reads.
-pub struct Tables<'a, F: Key> {
+pub struct Tables<'a, F: Family> {
     /// The Loc-RIB.
     pub shard: &'a mut Shard<F>,
     /// Attribute sets.
@@ -129,7 +129,7 @@ fn barred(
 }
 
 /// `source` has a path to `dest` that may be used.
-fn has_path<F: Key>(tables: &Tables<'_, F>, dest: DestId, source: PeerIndex) -> bool {
+fn has_path<F: Family>(tables: &Tables<'_, F>, dest: DestId, source: PeerIndex) -> bool {
     let usable = |generation| tables.peers.is_usable(source, F::FAMILY, generation);
     tables.shard.paths_of(dest, source).any(|(_, path)| path.imported.is_some() && usable(path.generation))
 }
@@ -270,13 +270,13 @@ impl Group {
     }
 
     /// Changes it has still to read.
-    fn backlog<F: Key>(&self, shard: &Shard<F>) -> u64 {
+    fn backlog<F: Family>(&self, shard: &Shard<F>) -> u64 {
         shard.backlog(self.profile.scope(F::FAMILY), self.lots[lot_of(F::FAMILY)].cursor)
     }
 
     /// Something to read that outstanding octets do not forbid.
     #[must_use]
-    pub fn has_work<F: Key>(&self, shard: &Shard<F>) -> bool {
+    pub fn has_work<F: Family>(&self, shard: &Shard<F>) -> bool {
         let lot = &self.lots[lot_of(F::FAMILY)];
         if !self.profile.speaks(F::FAMILY) {
             return false;
@@ -289,13 +289,13 @@ impl Group {
 
     /// More than `far` changes are unread, although outstanding octets do not forbid reading.
     #[must_use]
-    pub fn is_far_behind<F: Key>(&self, shard: &Shard<F>, far: u64) -> bool {
+    pub fn is_far_behind<F: Family>(&self, shard: &Shard<F>, far: u64) -> bool {
         self.profile.speaks(F::FAMILY) && self.log.most_outstanding() < OUTSTANDING_MAX && self.backlog(shard) > far
     }
 
     /// It has read everything, and everybody has been told everything.
     #[must_use]
-    pub fn is_settled<F: Key>(&self, shard: &Shard<F>) -> bool {
+    pub fn is_settled<F: Family>(&self, shard: &Shard<F>) -> bool {
         let lot = &self.lots[lot_of(F::FAMILY)];
         let read = lot.walk.is_none() && self.backlog(shard) == 0 && lot.local.is_empty() && lot.due.is_empty();
         !self.profile.speaks(F::FAMILY)
@@ -321,7 +321,7 @@ impl Group {
     }
 
     /// Does at most `budget` destinations of work in this family; returns what is left of the budget.
-    pub fn run<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, budget: usize) -> usize {
+    pub fn run<F: NlriFamily>(&mut self, tables: &mut Tables<'_, F>, budget: usize) -> usize {
         if !self.profile.speaks(F::FAMILY) {
             // What it does not speak must not hold the journal or owe it a walk.
             let lot = &mut self.lots[lot_of(F::FAMILY)];
@@ -337,7 +337,7 @@ impl Group {
         left
     }
 
-    fn run_journal<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
+    fn run_journal<F: NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
         if self.log.most_outstanding() >= OUTSTANDING_MAX {
             return budget;
         }
@@ -392,7 +392,7 @@ impl Group {
     }
 
     /// The data planes say otherwise of these than before.
-    pub fn reconsider<F: Key>(&mut self, shard: &Shard<F>, dests: &[DestId]) {
+    pub fn reconsider<F: Family>(&mut self, shard: &Shard<F>, dests: &[DestId]) {
         if !self.profile.only_installed || !self.profile.speaks(F::FAMILY) {
             return;
         }
@@ -406,14 +406,14 @@ impl Group {
     }
 
     /// Routes of our own that changed: told at once, before all bulk, whatever is outstanding.
-    pub fn urgent<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, dests: &[DestId]) {
+    pub fn urgent<F: NlriFamily>(&mut self, tables: &mut Tables<'_, F>, dests: &[DestId]) {
         if self.profile.speaks(F::FAMILY) {
             self.lots[lot_of(F::FAMILY)].local.extend_from_slice(dests);
             self.run_local(tables);
         }
     }
 
-    fn run_local<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>) {
+    fn run_local<F: NlriFamily>(&mut self, tables: &mut Tables<'_, F>) {
         let lot = &mut self.lots[lot_of(F::FAMILY)];
         if lot.local.is_empty() {
             return;
@@ -446,7 +446,7 @@ impl Group {
     }
 
     /// Compares what the group was told of `dest` with the best path now, and puts the difference into the batch.
-    fn process<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
+    fn process<F: Family>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
         if self.profile.paths(F::FAMILY) > 0 {
             return self.process_paths(tables, dest);
         }
@@ -501,7 +501,7 @@ impl Group {
 
     /// What may be told of `dest` where `best` is its best path: that, if the data planes hold it. While they have not answered what
     /// was told stays, as long as its source still has a path.
-    fn installed<F: Key>(
+    fn installed<F: Family>(
         &mut self,
         tables: &Tables<'_, F>,
         dest: DestId,
@@ -517,7 +517,7 @@ impl Group {
 
     /// How a path of `dest` stands with the data planes, if that matters here; what the shared RIB must be told first is looked
     /// at again.
-    fn standing<'a, F: Key>(
+    fn standing<'a, F: Family>(
         &mut self,
         tables: &'a Tables<'_, F>,
         dest: DestId,
@@ -565,7 +565,7 @@ impl Group {
     }
 
     /// True if everybody who was told `was` would be told the very same now (RFC 4271 §9.2: no duplicates).
-    fn is_same<F: Key>(
+    fn is_same<F: Family>(
         &mut self,
         tables: &Tables<'_, F>,
         was: Told,
@@ -585,7 +585,7 @@ impl Group {
             .is_ok_and(|(told, _)| self.batch.same(&self.profile, bucket, &told, prefix))
     }
 
-    fn run_dump<F: Key + NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
+    fn run_dump<F: NlriFamily>(&mut self, tables: &mut Tables<'_, F>, mut budget: usize) -> usize {
         let at = lot_of(F::FAMILY);
         self.begin_dump(F::FAMILY, tables.shard.end());
         if !self.dump_ready(&self.lots[at]) {

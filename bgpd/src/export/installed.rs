@@ -4,12 +4,12 @@
 //! change. Only prefixes without an answer and those refused are kept here, so what is held everywhere costs nothing.
 
 use hashbrown::HashMap;
-use rib::{NotHeld, Protocol};
+use rib::{Family, NotHeld, Protocol};
 
 use super::profile::ExportProfile;
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::Cursor;
-use crate::locrib::{DestId, Key, PeerIndex, Shard};
+use crate::locrib::{DestId, PeerIndex, Shard};
 
 type Map<T> = HashMap<DestId, T, foldhash::fast::FixedState>;
 
@@ -89,7 +89,7 @@ impl Installed {
 
     /// How a path of `dest` stands as far as a neighbor with this profile has to care.
     #[must_use]
-    pub fn standing_towards<F: Key>(
+    pub fn standing_towards<F: Family>(
         &self,
         profile: &ExportProfile,
         shard: &Shard<F>,
@@ -112,7 +112,7 @@ impl Installed {
         self.asked.len() + self.refused.len()
     }
 
-    fn standing<F: Key>(&self, shard: &Shard<F>, dest: DestId) -> Standing<'_> {
+    fn standing<F: Family>(&self, shard: &Shard<F>, dest: DestId) -> Standing<'_> {
         if self.walk.is_some_and(|at| dest.0 >= at) || shard.is_unread(dest, self.fed) {
             Standing::Unfed
         } else if self.asked.contains_key(&dest) {

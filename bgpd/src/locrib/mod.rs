@@ -4,7 +4,6 @@
 //! import policy. Sessions, export and the shared RIB reach it by dense prefix ids.
 
 pub mod decision;
-mod index;
 pub mod journal;
 pub mod nexthop;
 pub mod path;
@@ -14,7 +13,6 @@ pub mod stale;
 #[cfg(test)]
 mod tests;
 
-pub use index::Key;
 pub use path::{Dest, DestId, Path, PathId};
 pub use peers::{PeerFacts, PeerIndex, PeerKind, Peers};
 pub use shard::{Change, Context, Shard};

@@ -3,14 +3,13 @@
 mod deciding;
 mod reading;
 
-use rib::{AddressFamily, prefetch};
+use rib::{AddressFamily, Family, Index, prefetch};
 
 use super::decision::{self, Contender};
-use super::index::Index;
 use super::journal::Journal;
 use super::path::{FREE, HAS_BEST, IDENTIFIED, IN_RIB, LOCAL, NIL, TOMB};
 use super::stale::{Count, Counts, Standing};
-use super::{Dest, DestId, Key, Path, PathId, PeerIndex, Peers};
+use super::{Dest, DestId, Path, PathId, PeerIndex, Peers};
 use crate::intern::{AttrId, AttrStore};
 use reading::Every;
 
@@ -44,7 +43,7 @@ pub struct Change {
 pub const PATHS_MAX: usize = 1024;
 
 /// One family's Loc-RIB.
-pub struct Shard<F: Key> {
+pub struct Shard<F: Family> {
     index: Index,
     seed: u64,
     dests: Vec<Dest<F::Prefix>>,
@@ -64,7 +63,7 @@ pub struct Shard<F: Key> {
     path_count: usize,
 }
 
-impl<F: Key> Shard<F> {
+impl<F: Family> Shard<F> {
     /// An empty table.
     #[must_use]
     pub fn new(seed: u64) -> Self {

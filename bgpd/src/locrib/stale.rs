@@ -4,11 +4,11 @@
 //! neighbor on to the next generation: nothing is touched, but all its paths are a generation older at once. How many older
 //! generations may still be used says what that means for them. When somebody begins or ends keeping is not decided here.
 
-use rib::AddressFamily;
+use rib::{AddressFamily, Family};
 
 use super::peers::{PeerIndex, Peers};
 use super::shard::{Context, Shard};
-use super::{DestId, Key, PathId};
+use super::{DestId, PathId};
 use crate::attrs::flag;
 use crate::intern::{AttrId, AttrStore};
 use crate::wire::attr::community;
@@ -154,7 +154,7 @@ pub enum Ageing {
     GrowOld,
 }
 
-impl<F: Key> Shard<F> {
+impl<F: Family> Shard<F> {
     /// Carries `ageing` out. True if the table has to be walked before generations are given out again.
     pub fn age(&mut self, peers: &mut Peers, peer: PeerIndex, ageing: Ageing) -> bool {
         let epoch = &mut peers.get_mut(peer).epochs.0[place(F::FAMILY)];

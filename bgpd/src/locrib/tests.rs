@@ -1,16 +1,13 @@
-//! The decision as a table where each row wins by one rule; the index and the journal against plain models.
+//! The decision as a table where each row wins by one rule; the journal against a plain model.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
-use rib::V4;
 
 use super::decision::{Contender, Contenders, Multipath, STEPS, best, decide, loses_at_once, ranking};
-use super::index::Index;
 use super::journal::{Entry, Journal};
 use super::nexthop::NextHopId;
-use super::{DestId, Key, PeerFacts, PeerKind};
+use super::{DestId, PeerFacts, PeerKind};
 use crate::attrs::Facts;
 
 /// A path with everything equal.
@@ -185,35 +182,6 @@ proptest! {
             prop_assert_eq!(winner(&all).0, best);
         }
     }
-
-    /// Few distinct hashes: long runs, gaps and wraps.
-    #[test]
-    fn the_index_is_a_map(ops in prop::collection::vec((0u32..200, any::<bool>()), 1..600)) {
-        let hash = |id: u32| if id.is_multiple_of(3) { 60 + id % 8 } else { V4::hash(prefix(id), 1) };
-        let mut index = Index::new();
-        let mut model: HashMap<u32, ()> = HashMap::new();
-        for (id, insert) in ops {
-            match (insert, model.contains_key(&id)) {
-                (true, false) => {
-                    index.insert(hash(id), id);
-                    model.insert(id, ());
-                }
-                (false, true) => {
-                    index.remove(hash(id), id);
-                    model.remove(&id);
-                }
-                _ => {}
-            }
-            for id in 0..200 {
-                let found = index.find(hash(id), |other| other == id);
-                prop_assert_eq!(found.is_some(), model.contains_key(&id), "{}", id);
-            }
-        }
-    }
-}
-
-fn prefix(n: u32) -> ipnet::Ipv4Net {
-    ipnet::Ipv4Net::new_assert(Ipv4Addr::from_bits(n << 8), 24)
 }
 
 #[test]

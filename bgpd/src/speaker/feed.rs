@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 use rib::{
-    AdminDistance, Discard, IfIndex, Leg, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange,
+    AdminDistance, Discard, Family, IfIndex, Leg, Metric, NextHop, NextHopSet, Protocol, Route, RouteBatch, RouteChange,
 };
 use smallvec::{SmallVec, smallvec};
 
@@ -11,7 +11,7 @@ use crate::attrs::flag;
 use crate::export::Installed;
 use crate::intern::{AttrId, AttrStore};
 use crate::locrib::journal::{Cursor, Entry};
-use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers, Shard};
+use crate::locrib::{DestId, Path, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::attr::PathAttributes;
 
 /// The RIB's reader of the journals.
@@ -36,7 +36,7 @@ impl Feed {
     }
 
     /// Appends at most `budget` changes to `batch`; true if there are more.
-    pub(super) fn run<F: Key>(
+    pub(super) fn run<F: Family>(
         &mut self,
         context: &mut (Settings, &AttrStore, &Peers),
         shard: &mut Shard<F>,
@@ -49,7 +49,7 @@ impl Feed {
         more
     }
 
-    fn read<F: Key>(
+    fn read<F: Family>(
         &mut self,
         context: &mut (Settings, &AttrStore, &Peers),
         shard: &mut Shard<F>,
@@ -143,7 +143,7 @@ fn add(batch: &mut RouteBatch, route: Route) -> u32 {
 }
 
 /// The next hops of the paths used together, weighted by link bandwidth if all of them have one.
-fn together<F: Key>(
+fn together<F: Family>(
     store: &AttrStore,
     shard: &Shard<F>,
     dest: DestId,

@@ -24,7 +24,7 @@ use crate::import::Import;
 use crate::intern::{AttrId, AttrStore, RawKey};
 use crate::locrib::journal::{Cursor, Scope};
 use crate::locrib::nexthop::Affected;
-use crate::locrib::{Ageing, Context, DestId, Key, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
+use crate::locrib::{Ageing, Context, DestId, PeerFacts, PeerIndex, PeerKind, Peers, Shard};
 use crate::wire::nlri::NlriFamily;
 pub(super) use aggregate::AggregateSettings;
 use aggregate::Aggregates;
@@ -44,7 +44,7 @@ pub(super) struct Settings {
 }
 
 /// A family's tables, chosen by type.
-pub(super) trait InTables: Key + NlriFamily {
+pub(super) trait InTables: NlriFamily {
     fn shard(tables: &Tables) -> &Shard<Self>;
     fn shard_mut(shards: &mut Shards) -> &mut Shard<Self>;
     const AT: usize;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use rib::Family;
 use smallvec::SmallVec;
 
 use super::{Group, Tables, ToldView, barred, lot_of};
@@ -17,14 +18,14 @@ use crate::export::told_paths::ToldPath;
 use crate::export::transform::{Source, names_itself, outgoing};
 use crate::intern::AttrStore;
 use crate::locrib::decision::{self, Contenders};
-use crate::locrib::{DestId, Key, Path, PathId, PeerIndex, PeerKind, Peers, Shard};
+use crate::locrib::{DestId, Path, PathId, PeerIndex, PeerKind, Peers, Shard};
 
 /// The identifier of a default route that is no path of the Loc-RIB: no place in the arena has this number.
 const ORIGINATED: u32 = u32::MAX;
 
 /// The path that a group without path identifiers is told of if export does not refuse it: the best one, or in its stead the
 /// best that may be passed on inside the AS.
-pub(in crate::export) fn choose<'a, F: Key>(
+pub(in crate::export) fn choose<'a, F: Family>(
     profile: &ExportProfile,
     shard: &'a Shard<F>,
     store: &AttrStore,
@@ -53,7 +54,12 @@ pub(in crate::export) fn in_order<'a>(mut left: Contenders<'a>) -> impl Iterator
 impl Group {
     /// The best path that `client`, the only member, may be told: a route server decides for each client by its own policy, so
     /// that a path which is kept from it does not hide others (RFC 7947 §2.3.1).
-    pub(super) fn best_for<F: Key>(&mut self, tables: &Tables<'_, F>, client: PeerIndex, dest: DestId) -> Option<Told> {
+    pub(super) fn best_for<F: Family>(
+        &mut self,
+        tables: &Tables<'_, F>,
+        client: PeerIndex,
+        dest: DestId,
+    ) -> Option<Told> {
         let prefix = F::net(tables.shard.prefix(dest));
         in_order(tables.shard.contenders(tables.store, tables.peers, dest)).find_map(|id| {
             let path = tables.shard.path(id);
@@ -70,7 +76,7 @@ impl Group {
     }
 
     /// What the group has to be told of `dest` now: the paths and their buckets.
-    fn wanted<F: Key>(&mut self, tables: &Tables<'_, F>, dest: DestId) -> SmallVec<[(ToldPath, u32); 8]> {
+    fn wanted<F: Family>(&mut self, tables: &Tables<'_, F>, dest: DestId) -> SmallVec<[(ToldPath, u32); 8]> {
         let most = usize::from(self.profile.paths(F::FAMILY));
         let prefix = F::net(tables.shard.prefix(dest));
         let mut wanted = SmallVec::new();
@@ -105,7 +111,7 @@ impl Group {
     }
 
     /// [`Group::process`] for several paths: each identifier is announced, replaced or withdrawn on its own.
-    pub(super) fn process_paths<F: Key>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
+    pub(super) fn process_paths<F: Family>(&mut self, tables: &mut Tables<'_, F>, dest: DestId) {
         let at = lot_of(F::FAMILY);
         let were: SmallVec<[ToldPath; 8]> = self.lots[at].paths.get(dest).collect();
         let mut wanted = self.wanted(tables, dest);
@@ -151,7 +157,7 @@ impl Group {
     }
 
     /// Takes back those of what was told that are not wanted any more, and leaves the others as they are.
-    fn keep_paths<F: Key>(
+    fn keep_paths<F: Family>(
         &mut self,
         tables: &mut Tables<'_, F>,
         dest: DestId,
@@ -171,7 +177,7 @@ impl Group {
         }
     }
 
-    fn is_same_path<F: Key>(
+    fn is_same_path<F: Family>(
         &mut self,
         tables: &Tables<'_, F>,
         was: ToldPath,
@@ -184,7 +190,12 @@ impl Group {
     }
 
     /// The part of a dump that concerns `dest`; true if there is something to tell.
-    pub(super) fn dump_paths<F: Key>(&mut self, tables: &Tables<'_, F>, dest: DestId, whom: &Arc<[PeerIndex]>) -> bool {
+    pub(super) fn dump_paths<F: Family>(
+        &mut self,
+        tables: &Tables<'_, F>,
+        dest: DestId,
+        whom: &Arc<[PeerIndex]>,
+    ) -> bool {
         let prefix = F::net(tables.shard.prefix(dest));
         let mut any = false;
         let paths: SmallVec<[ToldPath; 8]> = self.lots[lot_of(F::FAMILY)].paths.get(dest).collect();
@@ -207,7 +218,7 @@ impl Group {
     }
 
     /// Of what is known of `dest`, what is told if export does not refuse it, the best first; for explaining it.
-    pub fn candidates<F: Key>(
+    pub fn candidates<F: Family>(
         &self,
         shard: &Shard<F>,
         store: &AttrStore,

@@ -1,5 +1,6 @@
 //! From the paths of one destination to the best of them, and to the journal if that is another one than before.
 
+use rib::Family;
 use rib::message::Reach;
 use smallvec::SmallVec;
 
@@ -9,7 +10,7 @@ use crate::intern::{AttrId, AttrStore};
 use crate::locrib::decision::{self, Contender, Contenders, Multipath};
 use crate::locrib::nexthop::{OWN, State};
 use crate::locrib::path::{HAS_BEST, MULTIPATH, NIL};
-use crate::locrib::{DestId, Key, Path, PeerIndex, PeerKind, Peers};
+use crate::locrib::{DestId, Path, PeerIndex, PeerKind, Peers};
 
 /// The configured rules for paths used together.
 struct Together<'a, 'b> {
@@ -40,7 +41,7 @@ impl Multipath for Together<'_, '_> {
     }
 }
 
-impl<F: Key> Shard<F> {
+impl<F: Family> Shard<F> {
     pub(in crate::locrib) fn decide(
         &mut self,
         context: &mut Context<'_>,

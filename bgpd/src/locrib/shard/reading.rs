@@ -1,9 +1,11 @@
 //! Reading a shard's journals: that of best paths, and while somebody wants it that of all usable paths.
 
+use rib::Family;
+
 use super::Shard;
+use crate::locrib::DestId;
 use crate::locrib::journal::{Cursor, Entry, Journal, Scope};
 use crate::locrib::path::FREE;
-use crate::locrib::{DestId, Key};
 
 /// The journal of all changes: who is told only of the best paths neither pays for it nor sees it.
 #[derive(Default)]
@@ -13,7 +15,7 @@ pub(super) struct Every {
     changed: Vec<u32>,
 }
 
-impl<F: Key> Shard<F> {
+impl<F: Family> Shard<F> {
     /// Enters a change of some usable path of `dest`, if anybody wants to know.
     pub(super) fn enter_every(&mut self, dest: DestId) {
         if let Some(every) = &mut self.every {
