@@ -298,8 +298,8 @@ impl Routes {
             return None;
         }
         let (type2, metric, tag) = (lsa.type2, lsa.metric, lsa.tag);
-        let (area, cost, hops) = match lsa.forwarding {
-            None => (way.area, way.cost, way.hops),
+        let (intra, area, cost, hops) = match lsa.forwarding {
+            None => (way.intra, way.area, way.cost, way.hops),
             Some(address) => self.forwarded(address, nssa)?,
         };
         let (kind, cost, outer) = if type2 {
@@ -307,11 +307,12 @@ impl Routes {
         } else {
             (PathKind::External1, cost.saturating_add(metric), 0)
         };
-        Some(Path { kind, rank, area, cost, outer, tag, hops })
+        let afar = !intra || area == AreaId::BACKBONE;
+        Some(Path { kind, rank, afar, area, cost, outer, tag, hops })
     }
 
-    /// The way to a forwarding address.
-    fn forwarded(&mut self, address: IpAddr, nssa: Option<AreaId>) -> Option<(AreaId, u32, HopsId)> {
+    /// The way to a forwarding address, and whether it stays inside an area.
+    fn forwarded(&mut self, address: IpAddr, nssa: Option<AreaId>) -> Option<(bool, AreaId, u32, HopsId)> {
         let path = *self.dests.longest(address)?;
         if nssa.is_some_and(|area| path.kind != PathKind::Intra || path.area != area) {
             return None;
@@ -330,6 +331,6 @@ impl Routes {
         } else {
             path.hops
         };
-        Some((path.area, path.cost, hops))
+        Some((path.kind == PathKind::Intra, path.area, path.cost, hops))
     }
 }

@@ -107,6 +107,6 @@ impl Routes {
     /// The path that ends with a vertex and a metric beyond it.
     fn step_on(&self, kind: PathKind, area: u16, vertex: u32, metric: u32) -> Option<Path> {
         let (area, cost, hops) = self.reach(area, vertex)?;
-        Some(Path { kind, area, cost: cost.saturating_add(metric), outer: 0, rank: 0, tag: 0, hops })
+        Some(Path { kind, area, cost: cost.saturating_add(metric), outer: 0, rank: 0, afar: false, tag: 0, hops })
     }
 }

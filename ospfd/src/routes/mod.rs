@@ -47,6 +47,8 @@ pub(crate) struct Path {
     pub(crate) kind: PathKind,
     /// Externals: 0 is a type-7 LSA to be translated, 1 a type-5, 2 another type-7 (RFC 3101 §2.5 6e).
     pub(crate) rank: u8,
+    /// Externals: the boundary router or the forwarding address is not inside an area other than the backbone (RFC 2328 §16.4.1).
+    pub(crate) afar: bool,
     /// The area it leads through; of externals the one that the boundary router is reached through.
     pub(crate) area: AreaId,
     /// Cost inside, for type-1 externals with the outside added.
@@ -59,8 +61,10 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    fn order(&self) -> (PathKind, u32, u32, u8) {
-        (self.kind, self.outer, self.cost, self.rank)
+    /// Of externals, those inside an area come before nearer ones (RFC 2328 §16.4 6c): whoever the backbone lies between does not
+    /// know what the ways inside our areas cost us, and might send back what we send there.
+    fn order(&self) -> (PathKind, u32, bool, u32, u8) {
+        (self.kind, self.outer, self.afar, self.cost, self.rank)
     }
 
     /// It leads to a destination inside the domain.

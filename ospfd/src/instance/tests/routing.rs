@@ -101,6 +101,35 @@ fn areas_hear_of_each_other_through_their_border_routers() {
 }
 
 #[test]
+fn an_external_is_reached_inside_an_area_though_another_is_nearer_through_the_backbone() {
+    for version in [V2, V3] {
+        for type2 in [false, true] {
+            // The backbone: 1-0-2. Area 1: 0-3, which is expensive, and 1-3. Area 2: 2-4. Both 3 and 4 lead to the same prefix.
+            let mut world = World::new(version, 5);
+            world.wire(&[0, 1], PointToPoint, 0);
+            world.wire(&[0, 2], PointToPoint, 0);
+            world.wire(&[0, 3], PointToPoint, 1);
+            world.wire(&[1, 3], PointToPoint, 1);
+            world.wire(&[2, 4], PointToPoint, 2);
+            world.config(0, |config| config.interfaces[2].cost = Some(58));
+            world.start();
+            world.run_secs(5);
+            let vip = vip(&world);
+            for (router, metric) in [(3, 20), (4, if type2 { 20 } else { 45 })] {
+                let route = ExternalRoute { metric, type2, tag: 0, forwarding: None };
+                let announce = Some(ServiceRoute::External(route));
+                world.tell(router, Input::Service { prefix: vip.parse().unwrap(), announce });
+            }
+            world.run_secs(5);
+            // By cost alone 0 would go to 4 through 2, and 2, which may not know how dear 0's own way is, to 3 through 0.
+            let metrics = if type2 { [20, 20] } else { [78, 55] };
+            assert_eq!(world.way(0, &vip), Some((vec![address(&world, 3, 3)], metrics[0])));
+            assert_eq!(world.way(2, &vip), Some((vec![address(&world, 5, 4)], metrics[1])));
+        }
+    }
+}
+
+#[test]
 fn ranges_stand_for_what_they_cover_and_stub_areas_get_a_default() {
     for version in [V2, V3] {
         let mut world = World::new(version, 4);

@@ -62,8 +62,8 @@ impl Heard {
 }
 
 fn plain(routes: &Routes, path: &Path) -> oracle::Path {
-    let Path { kind, rank, area, cost, outer, tag, hops } = *path;
-    oracle::Path { kind, area, cost, outer, rank, tag, hops: routes.sets().get(hops).into() }
+    let Path { kind, rank, afar, area, cost, outer, tag, hops } = *path;
+    oracle::Path { kind, area, cost, outer, rank, second: afar, tag, hops: routes.sets().get(hops).into() }
 }
 
 /// Everything that was calculated against the plain calculation.

@@ -52,6 +52,8 @@ struct Way {
     area: AreaId,
     cost: u32,
     outer: u32,
+    /// From outside, and not by a way inside an area other than the backbone (RFC 2328 §16.4.1).
+    second: bool,
     /// Of LSAs that say the same, a type-7 that is translated goes before a type-5, and that before another type-7.
     rank: u8,
     tag: u32,
@@ -61,8 +63,8 @@ struct Way {
 }
 
 impl Way {
-    fn order(&self) -> (Kind, u32, u32, u8) {
-        (self.kind, self.outer, self.cost, self.rank)
+    fn order(&self) -> (Kind, u32, bool, u32, u8) {
+        (self.kind, self.outer, self.second, self.cost, self.rank)
     }
 }
 
@@ -212,7 +214,7 @@ impl<'a> Oracle<'a> {
                 offer(
                     &mut ways,
                     *prefix,
-                    Way { kind: Kind::Intra, area: *area, cost, outer: 0, rank: 0, tag: 0, own, hops },
+                    Way { kind: Kind::Intra, area: *area, cost, outer: 0, second: false, rank: 0, tag: 0, own, hops },
                 );
             }
         }
@@ -315,7 +317,17 @@ impl<'a> Oracle<'a> {
                     }
                     let cost = distance + cost;
                     let hops = hops.clone();
-                    let way = Way { kind: Kind::Inter, area, cost, outer: 0, rank: 0, tag: 0, own: false, hops };
+                    let way = Way {
+                        kind: Kind::Inter,
+                        area,
+                        cost,
+                        outer: 0,
+                        second: false,
+                        rank: 0,
+                        tag: 0,
+                        own: false,
+                        hops,
+                    };
                     offer(&mut ways, prefix, way);
                 }
             }
@@ -565,8 +577,11 @@ impl<'a> Oracle<'a> {
         if outside.route.metric >= INFINITY {
             return;
         }
-        let (area, cost, hops) = match outside.forwarding {
-            None => (area, cost, hops.clone()),
+        let (intra, area, cost, hops) = match outside.forwarding {
+            None => {
+                let intra = self.graph(area).distance(router, Vertex::Router(outside.origin)) < FAR;
+                (intra, area, cost, hops.clone())
+            }
             Some(address) => {
                 let longest = self.inside[router].iter().filter(|(prefix, _)| prefix.contains(&address));
                 let Some((_, way)) = longest.max_by_key(|(prefix, _)| prefix.prefix_len()) else { return };
@@ -581,7 +596,7 @@ impl<'a> Oracle<'a> {
                 if way.own {
                     hops = self.direct(router, address);
                 }
-                (way.area, way.cost, hops)
+                (way.kind == Kind::Intra, way.area, way.cost, hops)
             }
         };
         let rank = match nssa {
@@ -594,7 +609,8 @@ impl<'a> Oracle<'a> {
         } else {
             (Kind::External1, cost + outside.route.metric, 0)
         };
-        let way = Way { kind, area, cost, outer, rank, tag: outside.route.tag, own: hops.is_empty(), hops };
+        let second = !intra || area == AreaId::BACKBONE;
+        let way = Way { kind, area, cost, outer, second, rank, tag: outside.route.tag, own: hops.is_empty(), hops };
         offer(ways, outside.prefix, way);
     }
 

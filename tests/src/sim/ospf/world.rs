@@ -76,8 +76,8 @@ pub struct World {
     pub(super) places: BTreeMap<(usize, InterfaceId), (usize, usize)>,
     /// Forwarding loops that are there now, and since when.
     pub(super) loops: BTreeMap<(IpNet, BTreeSet<usize>), Duration>,
-    /// Loops may live for so long.
-    pub loop_bound: Duration,
+    /// When there was last a loop while neighbors were not what they seemed.
+    pub(super) unsettled_at: Duration,
     /// Routers that may stop because all that is owed before a graceful restart was acknowledged.
     pub(super) ready: BTreeSet<usize>,
     hash: DefaultHasher,
@@ -110,7 +110,7 @@ impl World {
             packets: BTreeMap::new(),
             places,
             loops: BTreeMap::new(),
-            loop_bound: Duration::from_secs(5),
+            unsettled_at: Duration::ZERO,
             ready: BTreeSet::new(),
             hash: DefaultHasher::new(),
             recent: VecDeque::new(),

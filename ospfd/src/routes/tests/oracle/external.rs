@@ -61,8 +61,8 @@ fn one(
     if nssa.is_some() && rank == 2 && snapshot.border() && lsa.prefix.prefix_len() == 0 {
         return;
     }
-    let (area, cost, hops) = match lsa.forwarding {
-        None => (boundary.area, boundary.reach.cost, boundary.reach.hops),
+    let (inside, area, cost, hops) = match lsa.forwarding {
+        None => (boundary.intra, boundary.area, boundary.reach.cost, boundary.reach.hops),
         Some(address) => {
             let Some(path) = longest(&table.prefixes, address) else { return };
             let inside = match nssa {
@@ -87,7 +87,7 @@ fn one(
                 };
                 merge(&mut hops, &[hop]);
             }
-            (path.area, path.cost, hops)
+            (path.kind == PathKind::Intra, path.area, path.cost, hops)
         }
     };
     let (kind, cost, outer) = if lsa.type2 {
@@ -95,7 +95,8 @@ fn one(
     } else {
         (PathKind::External1, cost.saturating_add(lsa.metric), 0)
     };
-    offer(found, lsa.prefix, Path { kind, area, cost, outer, rank, tag: lsa.tag, hops });
+    let second = !(inside && area != AreaId::BACKBONE);
+    offer(found, lsa.prefix, Path { kind, area, cost, outer, rank, second, tag: lsa.tag, hops });
 }
 
 /// The way to a boundary router through areas that take type-5 LSAs, or through one NSSA (§16.4.1, RFC 3101 §2.5 (3)): inside

@@ -61,13 +61,15 @@ pub(crate) struct Path {
     pub(crate) outer: u32,
     /// Externals: 0 is a type-7 LSA to be translated, 1 a type-5, 2 another type-7 (RFC 3101 §2.5 6e).
     pub(crate) rank: u8,
+    /// Externals: the first choice of RFC 2328 §16.4.1 does not hold.
+    pub(crate) second: bool,
     pub(crate) tag: u32,
     pub(crate) hops: Hops,
 }
 
 impl Path {
-    fn order(&self) -> (PathKind, u32, u32, u8) {
-        (self.kind, self.outer, self.cost, self.rank)
+    fn order(&self) -> (PathKind, u32, bool, u32, u8) {
+        (self.kind, self.outer, self.second, self.cost, self.rank)
     }
 }
 

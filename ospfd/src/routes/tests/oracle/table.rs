@@ -58,7 +58,7 @@ pub(crate) fn calculate(snapshot: &Snapshot) -> Table {
 
 fn intra_path(area: AreaId, reach: &Reach, metric: u32) -> Path {
     let cost = reach.cost.saturating_add(metric);
-    Path { kind: PathKind::Intra, area, cost, outer: 0, rank: 0, tag: 0, hops: reach.hops.clone() }
+    Path { kind: PathKind::Intra, area, cost, outer: 0, rank: 0, second: false, tag: 0, hops: reach.hops.clone() }
 }
 
 /// Prefixes of an area (§16.1 (4) and stage two, RFC 5340 §4.8.1 with §4.4.3.9).
@@ -131,6 +131,7 @@ fn inter(snapshot: &Snapshot, table: &mut Table) {
                         cost: reach.cost.saturating_add(lsa.metric),
                         outer: 0,
                         rank: 0,
+                        second: false,
                         tag: 0,
                         hops: reach.hops.clone(),
                     };
