@@ -94,6 +94,8 @@ impl Owner {
                 spent += self.ask(ask);
             }
             if self.rib.has_work() {
+                // Between two slices of bulk whoever waits for this processor has it: the API's answers first of all.
+                std::thread::yield_now();
                 self.input(Input::Work);
             } else if let Ok(input) = inputs.try_recv() {
                 self.input(input);
