@@ -137,7 +137,7 @@ impl Instance {
                     direct.push(header);
                 }
             }
-            Ordering::Less => self.return_newer(now, number, home, &header.key, out),
+            Ordering::Less => self.send_ours(now, number, home, &header.key, out),
         }
     }
 
@@ -206,8 +206,9 @@ impl Instance {
         self.on_grace(now, number, lsa, out);
     }
 
-    /// §13 (8): ours is newer; the neighbor gets it, unless it just did.
-    fn return_newer(&mut self, now: Instant, number: u32, home: Home, key: &LsaKey, out: &mut Outbox) {
+    /// §13 (8): the neighbor gets ours, unless it just did. It goes the way that floods go: on a network with a Designated Router
+    /// who got it alone would take it for granted that that one passes it on.
+    pub(crate) fn send_ours(&mut self, now: Instant, number: u32, home: Home, key: &LsaKey, out: &mut Outbox) {
         let now_ms = self.db.ms(now);
         let arrival_ms = i64::try_from(self.config.pacing.min_arrival.as_millis()).unwrap_or(i64::MAX);
         let Some(slot) = self.db.find(home, key) else { return };
@@ -220,10 +221,10 @@ impl Instance {
             return;
         }
         entry.returned_ms = now_ms;
-        let Some(neighbor) = self.neighbor(number) else { return };
-        let Some(interface) = self.interfaces.get(&neighbor.interface) else { return };
-        let (id, dst) = (neighbor.interface, self.towards(interface, neighbor.address));
-        self.send_updates(now, id, dst, &[slot], out);
+        let Some(id) = self.neighbor(number).map(|neighbor| neighbor.interface) else { return };
+        for dst in self.flood_targets(id) {
+            self.send_updates(now, id, dst, &[slot], out);
+        }
     }
 
     /// Whether a neighbor's foreign LSA may be added (`ospf.limits`).
@@ -324,7 +325,10 @@ impl Instance {
                 if from.is_some_and(|from| from.neighbor == number) {
                     continue;
                 }
-                self.owe(now, slot, number);
+                // (3), (4): whoever of the network it came from, the Designated Router should have it by now. If somebody lied in the
+                // name of its Backup, or told the Backup alone, it has not: soon it is sent it.
+                let here = from.is_some_and(|from| from.interface == id);
+                self.owe(now, slot, number, here && self.designated_giver(number).0);
                 owed = true;
             }
             if !owed {

@@ -4,14 +4,17 @@ use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::drops::Drop;
-use crate::id::InterfaceId;
+use crate::id::{InterfaceId, SequenceNumber};
 use crate::instance::{Instance, Timer};
-use crate::lsa::LsaHeader;
+use crate::lsa::{LsaHeader, MAX_AGE};
 use crate::lsdb::bits::Bits;
-use crate::lsdb::{Slot, compare};
+use crate::lsdb::{Home, Slot, compare};
 use crate::message::Outbox;
 use crate::neighbor::{NeighborState, Sent};
+use crate::wire;
 
+/// So long we wait for a word from a Designated Router about what it should know already.
+const PROMPT: Duration = Duration::from_millis(300);
 /// After MinLSArrival an instance that was refused for it is taken (RFC 2328 §13 5a).
 const SOON: Duration = Duration::from_millis(1010);
 
@@ -32,8 +35,8 @@ impl Instance {
         }
     }
 
-    /// A neighbor owes an acknowledgment of what is in `slot`.
-    pub(crate) fn owe(&mut self, now: Instant, slot: Slot, number: u32) {
+    /// A neighbor owes an acknowledgment of what is in `slot`; if it should have come already, it is sent it soon.
+    pub(crate) fn owe(&mut self, now: Instant, slot: Slot, number: u32, overdue: bool) {
         let Some(interface) = self.neighbor(number).and_then(|neighbor| self.interfaces.get(&neighbor.interface))
         else {
             return;
@@ -45,11 +48,24 @@ impl Instance {
             return;
         }
         let soon = entry.since_last_ms < arrival_ms && interval > SOON;
-        let due = now + if soon { SOON } else { interval };
+        let early = soon || overdue;
+        let due = now
+            + if soon {
+                SOON
+            } else if overdue {
+                PROMPT
+            } else {
+                interval
+            };
         let sent = Sent { slot, seq: entry.seq.0, due, bytes: u32::from(entry.length) };
         if let Some(neighbor) = self.neighbor_mut(number) {
             neighbor.unacked += 1;
-            if soon { neighbor.sent_soon.push_back(sent) } else { neighbor.sent.push_back(sent) }
+            if early {
+                let at = neighbor.sent_soon.partition_point(|other| other.due <= due);
+                neighbor.sent_soon.insert(at, sent);
+            } else {
+                neighbor.sent.push_back(sent);
+            }
         }
         self.timers.set_earlier(Timer::Retransmit(number), due);
     }
@@ -75,7 +91,7 @@ impl Instance {
     }
 
     /// Acknowledgments came (RFC 2328 §13.7).
-    pub(crate) fn on_acks(&mut self, now: Instant, number: u32, headers: &[LsaHeader]) {
+    pub(crate) fn on_acks(&mut self, now: Instant, number: u32, headers: &[LsaHeader], out: &mut Outbox) {
         let Some(neighbor) = self.neighbor(number) else { return };
         let id = neighbor.interface;
         if neighbor.state < NeighborState::Exchange {
@@ -84,11 +100,36 @@ impl Instance {
         for header in headers {
             let Some(home) = self.home_of(id, header.key.kind) else { continue };
             let Some((slot, entry)) = self.db.lookup(home, &header.key) else { continue };
-            if compare(header, &self.db.header(now, entry)) == Ordering::Equal {
-                self.acknowledged(slot, number);
+            let (held, own) = (self.db.header(now, entry), entry.own);
+            match compare(header, &held) {
+                Ordering::Equal => {
+                    self.acknowledged(slot, number);
+                }
+                Ordering::Greater if own => self.on_lie_acked(now, number, home, slot, header, out),
+                Ordering::Greater | Ordering::Less => {}
             }
         }
         self.on_acknowledged(now, number);
+    }
+
+    /// A neighbor acknowledges a newer instance than ours of what we say ourselves. Somebody told it that in our name, so it will not
+    /// send it to us, and without a word the lie would stay until the next refresh (RFC 2328 §13.4). The last number may be
+    /// acknowledged late, when what ended with it has begun anew.
+    fn on_lie_acked(&mut self, now: Instant, number: u32, home: Home, slot: Slot, acked: &LsaHeader, out: &mut Outbox) {
+        if self.resuming() || self.fought_lately(now, home, &acked.key) {
+            return;
+        }
+        if acked.seq == SequenceNumber::MAX && acked.age < MAX_AGE {
+            // Its end must be newer than it, which takes its content: the neighbor answers ours with it (§13 (8)).
+            return self.send_ours(now, number, home, &acked.key, out);
+        }
+        // Of the others the number is enough to go beyond them.
+        let Some(body) = self.db.get(slot).and_then(|entry| self.read(&entry.raw)) else { return };
+        let lsa = wire::encode_lsa(self.version, *acked, &body);
+        self.before_foreign_own(now, home, &lsa, out);
+        let Some(slot) = self.install(now, home, &lsa, true, number, out) else { return };
+        self.flood(now, slot, None, out);
+        self.answer_foreign_own(now, home, slot, out);
     }
 
     /// An acknowledgment that may wait a little for company.

@@ -178,7 +178,7 @@ impl Instance {
             if entry.flushing { leaving.push(slot) } else { summary.push(slot) }
         }
         for slot in leaving {
-            self.owe(now, slot, number);
+            self.owe(now, slot, number, false);
         }
         if let Some(neighbor) = self.neighbor_mut(number) {
             neighbor.summary = summary;

@@ -50,7 +50,7 @@ impl Instance {
             Body::DatabaseDescription(dd) => self.on_description(now, number, &dd, out),
             Body::LinkStateRequest(keys) => self.on_requests(now, number, &keys, out),
             Body::LinkStateUpdate(lsas) => self.on_update(now, number, lsas, out),
-            Body::LinkStateAck(headers) => self.on_acks(now, number, &headers),
+            Body::LinkStateAck(headers) => self.on_acks(now, number, &headers, out),
         }
     }
 

@@ -426,6 +426,12 @@ impl Instance {
         }
     }
 
+    /// A foreign copy of ours was answered so lately that words about it may still be on their way.
+    pub(crate) fn fought_lately(&self, now: Instant, home: Home, key: &LsaKey) -> bool {
+        let fought = self.own.paces.get(&(home, *key)).and_then(|pace| pace.fought);
+        fought.is_some_and(|last| now < last + FIGHT_PAUSE)
+    }
+
     /// An LSA is flushed and gone. If others should still have it, its numbers begin anew.
     pub(crate) fn on_reaped(&mut self, now: Instant, home: Home, key: &LsaKey) {
         if !self.own.holds(home, key) {
