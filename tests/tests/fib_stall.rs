@@ -13,7 +13,7 @@ use fib_sync::backend::{BackendError, Capacity, FibBackend, Installed, Refusal};
 use fib_sync::memory::{MemoryBackend, Plane};
 use fib_sync::thread::{self, BackendHandle, OnStop, Refused};
 use ipnet::{IpNet, Ipv4Net};
-use rib::message::Input;
+use rib::message::{FibState, Input};
 use rib::{
     BackendId, FibDelta, FibProgress, FibRoute, IfIndex, Metric, NextHop, NextHopId, NextHopOp, Protocol, Rib,
     RibConfig, Route, RouteBatch, Source,
@@ -145,17 +145,16 @@ fn carry(rib: &mut Rib, ends: &mut [End]) -> bool {
     ends.iter_mut().fold(false, |moved, end| moved | end.carry(rib))
 }
 
-fn settle(rib: &mut Rib, ends: &mut [End]) {
+/// Until every data plane has answered for every prefix.
+fn settle(rib: &mut Rib, ends: &mut [End], prefixes: u32) {
+    let is_installed = |rib: &Rib, n: u32| {
+        rib.get(nth(n)).is_some_and(|view| view.fib.iter().all(|(_, state)| *state == FibState::Installed))
+    };
     let limit = Instant::now() + Duration::from_secs(60);
     loop {
         let moved = carry(rib, ends);
         let done = ends.iter().all(|end| end.waiting.is_none() && !rib.fib_pending(end.id));
-        if done
-            && !moved
-            && rib
-                .get(nth(0))
-                .is_some_and(|view| view.fib.iter().all(|(_, state)| *state == rib::message::FibState::Installed))
-        {
+        if done && !moved && (0..prefixes).all(|n| is_installed(rib, n)) {
             return;
         }
         assert!(Instant::now() < limit, "the data planes do not come to rest");
@@ -200,7 +199,7 @@ fn a_plane_that_stalls_costs_the_rib_nothing_and_catches_up_with_one_write_per_p
         handle(&mut rib, batch(some.iter().copied(), "10.0.0.2"));
         carry(&mut rib, &mut ends);
     }
-    settle(&mut rib, &mut ends);
+    settle(&mut rib, &mut ends, prefixes);
 
     let mut rng = fastrand::Rng::with_seed(5);
     let mut changed = HashSet::new();
@@ -215,7 +214,7 @@ fn a_plane_that_stalls_costs_the_rib_nothing_and_catches_up_with_one_write_per_p
         took
     };
     let mut free: Vec<Duration> = (0..500).map(|_| churn(&mut rib, &mut ends, &mut changed)).collect();
-    settle(&mut rib, &mut ends);
+    settle(&mut rib, &mut ends, prefixes);
 
     gate.shut(true);
     changed.clear();
@@ -236,7 +235,7 @@ fn a_plane_that_stalls_costs_the_rib_nothing_and_catches_up_with_one_write_per_p
     assert_eq!(slow.written().routes, written.routes, "it is stalled");
     assert_eq!(quick.routes().len(), prefixes as usize);
     gate.shut(false);
-    settle(&mut rib, &mut ends);
+    settle(&mut rib, &mut ends, prefixes);
     let after = slow.written();
 
     let median = |times: &mut Vec<Duration>| {
