@@ -5,7 +5,7 @@
 //! `ANYHOP_TRACE=1` prints every event.
 
 use anyhop_tests::sim::ospf::World;
-use anyhop_tests::sim::ospf::random::random_plan;
+use anyhop_tests::sim::ospf::random::{random_plan, random_plan_of};
 
 /// Seeds in the short form.
 const SEEDS: u64 = 200;
@@ -18,11 +18,14 @@ fn several_areas(seed: u64) -> bool {
     seed / PARTS % 2 == 1
 }
 
-/// A start, misfortune and quiet, some things left broken, misfortune again; in the end all is whole.
 fn story(seed: u64) -> u64 {
     let mut w = World::new(seed, random_plan(seed, several_areas(seed)));
     w.replay = format!("ANYHOP_SEED={seed} cargo test -p anyhop-tests --test sim_ospf");
-    let events = 3 + usize::try_from(seed % 12).expect("small");
+    misfortunes(w, 3 + usize::try_from(seed % 12).expect("small"))
+}
+
+/// A start, misfortune and quiet, some things left broken, misfortune again; in the end all is whole.
+fn misfortunes(mut w: World, events: usize) -> u64 {
     w.start_all().settle();
     w.misfortune(events, 50).settle();
     w.misfortune(events, 100).settle();
@@ -61,6 +64,26 @@ fn random_ospf_networks_come_to_rest_as_they_must_3() {
 #[test]
 fn random_ospf_networks_come_to_rest_as_they_must_4() {
     seeds(3);
+}
+
+/// Large networks; in the long form up to five hundred routers, which takes minutes.
+fn large(sizes: &[usize], areas: bool) {
+    let most = if std::env::var_os("ANYHOP_FULL").is_some() { sizes.len() } else { 1 };
+    for routers in &sizes[..most] {
+        let seed = u64::try_from(*routers).expect("small");
+        let plan = random_plan_of(&mut fastrand::Rng::with_seed(seed ^ 0x6F73_7066), *routers, areas);
+        misfortunes(World::new(seed, plan), 8);
+    }
+}
+
+#[test]
+fn large_ospf_networks_of_one_area_come_to_rest_as_they_must() {
+    large(&[60, 100, 200, 500], false);
+}
+
+#[test]
+fn large_ospf_networks_of_several_areas_come_to_rest_as_they_must() {
+    large(&[60, 100, 200], true);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Link State IDs for prefixes. In v2 the ID must lie within the prefix, and prefixes that share their first address need
 //! different ones (RFC 2328 §E); in v3 it is only a number (RFC 5340 §4.4.3.4).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
 
@@ -11,7 +11,7 @@ const TRIES: u32 = 1024;
 /// Numbers given to prefixes of one type in one database.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
-    by_prefix: HashMap<IpNet, u32>,
+    by_prefix: BTreeMap<IpNet, u32>,
     by_id: HashMap<u32, IpNet>,
     next: u32,
 }
@@ -62,8 +62,23 @@ impl Ids {
         Some(id)
     }
 
-    /// Prefixes that have a number.
+    /// Prefixes that have a number, in order: what is withdrawn together goes out the same way every time.
     pub(crate) fn prefixes(&self) -> impl Iterator<Item = IpNet> {
         self.by_prefix.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_come_in_order() {
+        let mut ids = Ids::default();
+        let prefixes: Vec<IpNet> = (0..50u8).map(|n| format!("10.{n}.0.0/16").parse().expect("a prefix")).collect();
+        for prefix in prefixes.iter().rev() {
+            ids.assign(*prefix).expect("a number");
+        }
+        assert_eq!(ids.prefixes().collect::<Vec<_>>(), prefixes);
     }
 }
